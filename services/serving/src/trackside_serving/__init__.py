@@ -1,0 +1,1 @@
+"""Starting and stopping a gRPC server, with health, settings, authentication and errors."""

@@ -1,0 +1,20 @@
+"""What every test can use: the fixtures of `support`, and the markers that follow from them."""
+
+from typing import Final
+
+import pytest
+
+pytest_plugins = ["support.database", "support.postgresql_server", "support.redis_server"]
+
+MARKERS: Final = {
+    "postgresql_server": pytest.mark.postgresql,
+    "redis_server": pytest.mark.redis,
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in getattr(item, "fixturenames", ()):
+            if fixture in MARKERS:
+                item.add_marker(MARKERS[fixture])
