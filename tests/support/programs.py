@@ -1,0 +1,52 @@
+"""Runs small Python programs that use the SDK, as a user would."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Ended:
+    """How a program ended."""
+
+    code: int
+    output: str
+    errors: str
+
+
+@dataclass
+class Programs:
+    """Starts programs in one environment."""
+
+    home: Path
+    server: str
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return what a program gets to see."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("TRACKSIDE_")}
+        ours = {
+            "TRACKSIDE_HOME": str(self.home),
+            "TRACKSIDE_SERVER": self.server,
+            "TRACKSIDE_TOKEN": "secret",
+        }
+        return {**kept, **ours, **more}
+
+    def start(self, source: str, **more: str) -> subprocess.Popen[str]:
+        """Start a program."""
+        return subprocess.Popen(  # noqa: S603 - the tests' own words
+            [sys.executable, "-c", textwrap.dedent(source)],
+            env=self.environment(**more),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, source: str, **more: str) -> Ended:
+        """Run a program to its end."""
+        process = self.start(source, **more)
+        output, errors = process.communicate(timeout=25)
+        return Ended(process.returncode, output, errors)
