@@ -1,0 +1,1 @@
+"""The logs service: it owns the log entries of every run."""

@@ -1,0 +1,25 @@
+"""LogsService as a process of its own: `python -m trackside_logs`."""
+
+import sys
+
+from trackside_logs.bootstrap import LogsService
+from trackside_protos.runs.v1.runs_service_pb2 import WatchRunDirectoryResponse
+from trackside_serving.apart import Built, Surroundings, run_apart
+from trackside_serving.places import LOGS, RUNS
+
+
+def build(surroundings: Surroundings) -> Built:
+    """Return the service, which asks RunsService over the wire."""
+    service = LogsService(
+        database_url=surroundings.database_url,
+        server_id=surroundings.credentials.server_id,
+        redis_url=surroundings.redis_url,
+        watch_directory=surroundings.remote(RUNS).stream_for_service(
+            f"/{RUNS}/WatchRunDirectory", WatchRunDirectoryResponse
+        ),
+    )
+    return Built(service, [service], service.database.description)
+
+
+if __name__ == "__main__":
+    sys.exit(run_apart(LOGS, build))
