@@ -55,5 +55,5 @@ def read_listing(request: logs_service_pb2.ListLogsRequest) -> Listing:
         through=request.through_sequence,
         last=request.last,
         page_size=request.page_size or DEFAULT_PAGE_SIZE,
-        start=page_tokens.decode(request) if request.page_token else None,
+        start=page_tokens.decode(request),
     )
