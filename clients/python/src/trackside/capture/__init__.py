@@ -1,0 +1,1 @@
+"""Takes up what a program writes and logs, while its user sees it as before."""

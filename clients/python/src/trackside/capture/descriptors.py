@@ -1,0 +1,164 @@
+"""Copies what goes to a file descriptor, of this process and of its children, into a file."""
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import termios
+import time
+import tty
+from pathlib import Path
+from typing import Final
+
+from trackside.capture.lines import Line, LineCutter, pieces_of
+from trackside.capture.masking import Masker
+
+PROGRESS_SECONDS: Final = 5.0
+"""How often the present state of a line that is drawn over and over is taken up."""
+
+_CHUNK: Final = 1 << 20
+_CATCH_UP_SECONDS: Final = 1.0
+_FREE_BYTES: Final = 4 << 20
+_LONGEST_COMPLAINT: Final = 1_000
+_PUNCH_HOLE_KEEP_SIZE: Final = 3
+
+# The copying is done by another process, `tee`: a thread of ours would need Python's lock, and a
+# library that holds it while it writes more than a pipe takes would wait for ever. It is started
+# by a shell that ends at once, so that it is not our child: a program may wait for all of its
+# children. The file has no name any more when the shell has ended. Interrupts are ignored, for
+# they are meant for the program, whose last words are to be seen. What it complains of, such as a
+# full disk, comes back through a pipe, of which the end says that everything was copied.
+_START: Final = """
+trap '' INT QUIT TERM HUP
+exec 8<&0 9>>"$1" && rm -f -- "$1" && { tee -a /dev/fd/9 <&8 & }
+"""
+
+
+class CaptureError(Exception):
+    """The output cannot be captured here; nothing was changed."""
+
+
+class CapturedDescriptor:
+    """One file descriptor, copied from construction until `stop`.
+
+    Not thread-safe: `read` and `stop` are called by one thread at a time.
+    """
+
+    def __init__(self, descriptor: int, folder: Path, masker: Masker) -> None:
+        """Begin to capture.
+
+        Raises:
+            CaptureError: It cannot be.
+        """
+        self._descriptor = descriptor
+        self._masked = masker.stream()
+        self._cutter = LineCutter()
+        self._offset = self._freed = 0
+        self._shown = b""
+        self._next_progress = 0.0
+        self.complaint = ""
+        """What the copying has to complain of; then some of what was written is missing."""
+        try:
+            self._begin(folder)
+        except (OSError, subprocess.SubprocessError, termios.error) as error:
+            raise CaptureError(str(error)) from error
+
+    def read(self, now: float) -> list[Line]:
+        """Return the lines that ended since the last call; `now` is on the monotonic clock."""
+        lines = self._take_up()
+        present = self._cutter.present()
+        if self._cutter.is_redrawn and present != self._shown and now >= self._next_progress:
+            self._shown, self._next_progress = present, now + PROGRESS_SECONDS
+            lines += pieces_of(present)
+        return lines
+
+    def stop(self) -> list[Line]:
+        """Write to where it went before; return the last lines."""
+        _flush()
+        os.dup2(self._saved, self._descriptor)
+        os.close(self._saved)
+        # Children that still run hold the other end open, so that the copying goes on.
+        end = time.monotonic() + _CATCH_UP_SECONDS
+        while not self._has_ended() and (left := end - time.monotonic()) > 0:
+            select.select([self._done], [], [], left)
+        lines = self._take_up()
+        lines += self._cutter.feed(self._masked.end())
+        lines += self._cutter.end()
+        os.close(self._done)
+        os.close(self._file)
+        return lines
+
+    def _begin(self, folder: Path) -> None:
+        _flush()
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"output-{os.getpid()}-{self._descriptor}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with contextlib.ExitStack() as undo:
+            self._saved = os.dup(self._descriptor)
+            undo.callback(os.close, self._saved)
+            self._file = os.open(path, flags, 0o600)
+            undo.callback(os.close, self._file)
+            undo.callback(path.unlink, missing_ok=True)
+            source, sink = _terminal(self._saved) if os.isatty(self._saved) else os.pipe()
+            undo.callback(os.close, source)
+            undo.callback(os.close, sink)
+            self._done, held = os.pipe()
+            os.set_blocking(self._done, False)
+            undo.callback(os.close, self._done)
+            undo.callback(os.close, held)
+            subprocess.run(  # noqa: S603 - our own words; the path stands apart from them
+                ["/bin/sh", "-c", _START, "sh", path],
+                stdin=source,
+                stdout=self._saved,
+                stderr=held,
+                check=True,
+            )
+            os.dup2(sink, self._descriptor)
+            undo.pop_all()
+        for descriptor in (source, sink, held):
+            os.close(descriptor)
+
+    def _has_ended(self) -> bool:
+        """Say whether all was copied; take up what the copying complains of."""
+        with contextlib.suppress(BlockingIOError):
+            while text := os.read(self._done, _LONGEST_COMPLAINT):
+                self.complaint = self.complaint or text.decode(errors="replace").strip()
+            return True
+        return False
+
+    def _take_up(self) -> list[Line]:
+        self._has_ended()
+        lines: list[Line] = []
+        while chunk := os.pread(self._file, _CHUNK, self._offset):
+            self._offset += len(chunk)
+            lines += self._cutter.feed(self._masked.feed(chunk))
+        if self._offset - self._freed >= _FREE_BYTES:
+            _free(self._file, self._offset)
+            self._freed = self._offset
+        return lines
+
+
+def _free(file: int, end: int) -> None:
+    """Give back the room of what was read, where the system can: nobody can cut the file."""
+    import ctypes  # noqa: PLC0415 - only programs that write very much need it
+
+    with contextlib.suppress(OSError, AttributeError):
+        fallocate = ctypes.CDLL(None).fallocate
+        fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+        fallocate(file, _PUNCH_HOLE_KEEP_SIZE, 0, end)
+
+
+def _terminal(model: int) -> tuple[int, int]:
+    """Return both ends of a terminal like this one: programs draw otherwise where there is none."""
+    source, sink = os.openpty()
+    tty.setraw(sink)
+    with contextlib.suppress(OSError, termios.error):
+        termios.tcsetwinsize(sink, termios.tcgetwinsize(model))
+    return source, sink
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()

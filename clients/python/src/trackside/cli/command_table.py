@@ -1,0 +1,48 @@
+"""Which commands there are, what each is for, and where its code is; imports none of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+ENTRY_POINT_GROUP: Final = "trackside.commands"
+"""The entry-point group in which other distributions offer further commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandPlace:
+    """Where a command is, as `module:attribute`, and what it is for."""
+
+    place: str
+    summary: str
+
+
+COMMANDS: Final[Mapping[str, CommandPlace]] = {
+    "run": CommandPlace(
+        "trackside.cli.commands.run:run", "Start a command as a run and follow it."
+    ),
+    "get": CommandPlace("trackside.cli.commands.get:get", "List runs, tasks, metrics and so on."),
+    "describe": CommandPlace(
+        "trackside.cli.commands.describe:describe", "Show everything about a run or a task."
+    ),
+    "logs": CommandPlace("trackside.cli.commands.logs:logs", "Show a run's log; -f follows it."),
+    "watch": CommandPlace("trackside.cli.commands.watch:watch", "Watch a run, or your runs, live."),
+    "kill": CommandPlace("trackside.cli.commands.kill:kill", "End runs at once, with proof."),
+    "version": CommandPlace("trackside.cli.commands.version:version", "Show the version."),
+    "help": CommandPlace("trackside.cli.commands.help:help_", "Explain a command or a topic."),
+}
+
+LISTINGS: Final[Mapping[str, CommandPlace]] = {
+    "runs": CommandPlace("trackside.cli.commands.get_runs:runs", "List runs."),
+    "tasks": CommandPlace("trackside.cli.commands.get_parts:tasks", "List a run's tasks."),
+    "processes": CommandPlace(
+        "trackside.cli.commands.get_parts:processes", "List a run's tasks, counted by process."
+    ),
+    "metrics": CommandPlace("trackside.cli.commands.get_parts:metrics", "List a run's series."),
+    "outputs": CommandPlace("trackside.cli.commands.get_parts:outputs", "List a run's outputs."),
+    "runners": CommandPlace(
+        "trackside.cli.commands.get_runners:runners", "List the runners that agents offer."
+    ),
+}
+
+INSTALLED_SEPARATELY: Final[Mapping[str, str]] = {"up": "trackside-standalone"}
+"""Commands that another distribution offers, and which one."""

@@ -1,0 +1,1 @@
+"""The commands, one module each; `trackside.cli.command_table` names them."""

@@ -1,0 +1,79 @@
+"""`trackside help`: commands and topics explained."""
+
+import click
+
+from trackside.cli.exit_codes import MEANINGS, ExitCode
+from trackside.cli.failures import CommandError
+
+_FILTER = """\
+A filter chooses runs, in the language of AIP-160: `trackside get runs --filter '...'`.
+
+  state = RUNNING AND tag:gpu            comparisons: = != < <= > >= and : (has)
+  owner = "ann" (ridge OR lasso)         bare words are looked for in names, tags, parameters
+  parameter.alpha < 0.1 end_time > -2h   times: RFC 3339, a date, or as long ago as -2h30m
+  NOT parent:*                           field:* means that there is some value
+
+OR binds tighter than AND; two terms side by side must both hold.
+Fields: run_id name owner project state condition tag label.KEY parent runner workflow
+create_time start_time end_time external_key parameter.KEY exit_code"""
+
+_ENVIRONMENT = """\
+TRACKSIDE_SERVER   the server, HOST:PORT; default 127.0.0.1:8750
+TRACKSIDE_TOKEN    the token; default: the file `token` in the home
+TRACKSIDE_HOME     the data folder; default: the platform's folder for user data
+NO_COLOR           no colour, when set to anything
+FORCE_COLOR        colour even where stdout is no terminal
+TERM=dumb          no colour and no live page"""
+
+_FORMATS = """\
+-o table   for people; may change at any time
+-o wide    the same with more columns, nothing cut off
+-o json    proto3-JSON: names in camelCase, times in RFC 3339, 64-bit numbers as strings
+-o yaml    the same as YAML
+-o name    one id or name a line
+
+`logs -o json` writes one JSON object a line. Results go to stdout, everything else to stderr."""
+
+
+def _exit_codes() -> str:
+    codes = [f"{code.value:>3}  {meaning}" for code, meaning in MEANINGS.items()]
+    followed = """
+`trackside run` that follows a single run to its end returns the exit code of the command
+itself (128 + N when signal N ended it); 10 and 11 are for runs that have none."""
+    return "\n".join([*codes, followed])
+
+
+def topics() -> dict[str, str]:
+    """Return what can be explained beside the commands."""
+    return {
+        "exit-codes": _exit_codes(),
+        "filter": _FILTER,
+        "environment": _ENVIRONMENT,
+        "formats": _FORMATS,
+    }
+
+
+@click.command(name="help")
+@click.argument("subject", metavar="[COMMAND | TOPIC]", nargs=-1)
+@click.pass_context
+def help_(context: click.Context, subject: tuple[str, ...]) -> None:
+    """Explain a command or a topic.
+
+    Topics: exit-codes, filter, environment, formats.
+    """
+    assert context.parent is not None
+    text = topics().get(" ".join(subject))
+    click.echo(text if text is not None else _command_help(context.parent, subject))
+
+
+def _command_help(parent: click.Context, names: tuple[str, ...]) -> str:
+    context = parent
+    for name in names:
+        group = context.command
+        command = group.get_command(context, name) if isinstance(group, click.Group) else None
+        if command is None:
+            message = f"there is no command and no topic {' '.join(names)!r}"
+            hint = f"topics: {', '.join(topics())}; `trackside --help` lists the commands"
+            raise CommandError(message, hint=hint, code=ExitCode.USAGE)
+        context = click.Context(command, info_name=name, parent=context)
+    return context.get_help()

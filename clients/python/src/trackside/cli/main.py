@@ -1,0 +1,109 @@
+"""The command `trackside`: finds the command that is asked for and turns errors into exit codes."""
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+import click
+from typing_extensions import override
+
+from trackside.cli.command_table import COMMANDS, ENTRY_POINT_GROUP, INSTALLED_SEPARATELY
+from trackside.cli.exit_codes import ExitCode
+from trackside.cli.failures import CommandError, exit_code_of, explanation
+from trackside.cli.lazy_group import LazyGroup
+from trackside.client.errors import TracksideError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+_HELP = """Watch and steer long-running work.
+
+\b
+  trackside up                          start a server on this machine
+  trackside run -- python train.py      start a command and follow it
+  trackside get runs                    what runs
+  trackside watch @latest               the newest run, live
+
+RUN is an id, a unique beginning of one, a name, or @latest (@latest~1 is the one before)."""
+
+
+class Trackside(LazyGroup):
+    """The outermost group: our own commands, then those that other distributions offer."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self.places, *INSTALLED_SEPARATELY, *_offered()})
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            return command
+        offered = _offered().get(cmd_name)
+        if offered is not None:
+            return cast("click.Command", offered.load())
+        if distribution := INSTALLED_SEPARATELY.get(cmd_name):
+            message = f"`trackside {cmd_name}` comes with another package"
+            raise CommandError(message, hint=f"pip install {distribution}")
+        return None
+
+    @override
+    def summaries(self) -> list[tuple[str, str]]:
+        offered = _offered()
+        missing = INSTALLED_SEPARATELY.keys() - offered.keys()
+        return [
+            *super().summaries(),
+            *((name, _summary(entry)) for name, entry in offered.items()),
+            *((name, f"(pip install {INSTALLED_SEPARATELY[name]})") for name in sorted(missing)),
+        ]
+
+
+def _offered() -> "dict[str, EntryPoint]":
+    """Return the commands of other distributions. Scans what is installed, so not at start."""
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _summary(entry: "EntryPoint") -> str:
+    command = cast("click.Command", entry.load())
+    return command.get_short_help_str(limit=80)
+
+
+trackside = Trackside(name="trackside", places=COMMANDS, help_text=_HELP)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; says on stderr what went wrong."""
+    try:
+        # Not `trackside.main`, which has its own mind about interruptions and closed pipes.
+        with trackside.make_context("trackside", list(arguments)) as context:
+            result: object = trackside.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return ExitCode.PIPE_CLOSED
+    except (click.ClickException, TracksideError, OSError) as error:
+        for line in explanation(error):
+            click.echo(line, err=True)
+        return exit_code_of(error)
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _forget_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter's end says nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its warnings are for its developers
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,37 @@
+"""Options and arguments that several commands take."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+FORMAT_NAMES = ("table", "wide", "json", "yaml", "name")
+"""What `-o` takes; written out here because the formats' own module imports protobuf."""
+
+
+def server_option(function: FunctionT) -> FunctionT:
+    """Add `--server`."""
+    return click.option(
+        "--server",
+        metavar="ADDRESS",
+        help="The server, HOST:PORT. Default: $TRACKSIDE_SERVER, else 127.0.0.1:8750.",
+    )(function)
+
+
+def output_option(function: FunctionT) -> FunctionT:
+    """Add `-o`."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(FORMAT_NAMES),
+        default="table",
+        show_default=True,
+        help="The format; json and yaml are proto3-JSON, name is one id a line.",
+    )(function)
+
+
+def run_argument(function: FunctionT) -> FunctionT:
+    """Add the argument RUN."""
+    return click.argument("run", metavar="RUN")(function)

@@ -1,0 +1,130 @@
+"""Parameters and labels as they are typed and shown: `epsilon=0.02`."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from google.protobuf.json_format import MessageToJson, Parse, ParseError
+from google.protobuf.struct_pb2 import Value
+
+from trackside.cli.safe_text import harmless_cell
+from trackside_protos.runs.v1.run_pb2 import Run, SweepAxis
+
+_WHOLE_BELOW: Final = 2**53
+
+
+class AssignmentError(ValueError):
+    """A text is not `key=value`."""
+
+
+def split_assignment(text: str) -> tuple[str, str]:
+    """Return key and value of `key=value`.
+
+    Raises:
+        AssignmentError: There is no `=`, or nothing before it.
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        message = f"{text!r} is not KEY=VALUE"
+        raise AssignmentError(message)
+    return key.strip(), value
+
+
+def assignments(texts: Iterable[str]) -> dict[str, str]:
+    """Return `key=value` texts as a mapping; the last one of a key counts.
+
+    Raises:
+        AssignmentError: One is not `key=value`.
+    """
+    return dict(split_assignment(text) for text in texts)
+
+
+def value_of(text: str) -> Value:
+    """Return what was typed as a number, `true`, `false` or `null` where it is one, else as text.
+
+    What begins with `[`, `{` or a quote is read as JSON when it is some.
+    """
+    try:
+        value = Parse(text, Value())
+    except ParseError:
+        return Value(string_value=text)
+    # JSON has no infinities and no NaN, so that a run with one could not be shown as JSON.
+    return value if math.isfinite(value.number_value) else Value(string_value=text)
+
+
+def axis_of(text: str) -> SweepAxis:
+    """Return one axis of a sweep from `key=a,b,c`.
+
+    Raises:
+        AssignmentError: It is not of that form.
+    """
+    key, values = split_assignment(text)
+    return SweepAxis(key=key, values=[value_of(value) for value in values.split(",")])
+
+
+def value_text(value: Value) -> str:
+    """Return a value in its shortest form: `0.02`, `3`, `ridge`, `true`."""
+    match value.WhichOneof("kind"):
+        case "number_value":
+            return number_text(value.number_value)
+        case "string_value":
+            return harmless_cell(value.string_value)
+        case "bool_value":
+            return "true" if value.bool_value else "false"
+        case "null_value" | None:
+            return "null"
+        case _:
+            return harmless_cell(MessageToJson(value, indent=None))
+
+
+def number_text(number: float) -> str:
+    """Return a number without a needless `.0`."""
+    if number.is_integer() and abs(number) < _WHOLE_BELOW:
+        return str(int(number))
+    return repr(number)
+
+
+def parameters_text(parameters: Mapping[str, Value], keys: Sequence[str] = ()) -> str:
+    """Return `key=value` for each of `keys`, or for all in order of key."""
+    chosen = [key for key in keys if key in parameters] or sorted(parameters)
+    return " ".join(f"{harmless_cell(key)}={value_text(parameters[key])}" for key in chosen)
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Return `key=value` for each label, in order of key."""
+    return " ".join(f"{harmless_cell(key)}={harmless_cell(labels[key])}" for key in sorted(labels))
+
+
+def varying_keys(parent: Run, children: Sequence[Run]) -> list[str]:
+    """Return the parameters that tell children apart: the sweep's axes, or those that differ."""
+    if parent.sweep.axes:
+        return [axis.key for axis in parent.sweep.axes]
+    seen: dict[str, set[bytes]] = {}
+    for child in children:
+        for key, value in child.parameters.items():
+            seen.setdefault(key, set()).add(value.SerializeToString(deterministic=True))
+    return sorted(key for key, values in seen.items() if len(values) > 1)
+
+
+def in_grid_order(parent: Run, children: Iterable[Run]) -> list[Run]:
+    """Return children by creation, those made together in the order of their sweep's grid."""
+    axes = [(axis.key, [value_text(value) for value in axis.values]) for axis in parent.sweep.axes]
+
+    def place(child: Run) -> tuple[int, int, list[int]]:
+        created = child.create_time
+        on_axes = [_index(values, child.parameters, key) for key, values in axes]
+        return created.seconds, created.nanos, on_axes
+
+    return sorted(children, key=place)
+
+
+def _index(values: Sequence[str], parameters: Mapping[str, Value], key: str) -> int:
+    text = value_text(parameters[key]) if key in parameters else ""
+    return values.index(text) if text in values else len(values)
+
+
+def child_label(child: Run, keys: Sequence[str]) -> str:
+    """Return what tells a child from its siblings: its varying parameters, else its name."""
+    if any(key in child.parameters for key in keys):
+        return parameters_text(child.parameters, keys)
+    return harmless_cell(child.name) or child.run_id

@@ -1,0 +1,1 @@
+"""From messages to lines of text: pure functions, no I/O and no clock."""

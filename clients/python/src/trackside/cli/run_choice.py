@@ -1,0 +1,104 @@
+"""Which runs a list shows: the options, and the filter that they make."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Final
+
+import click
+
+from trackside.client import filters
+from trackside.client.connection import Connection
+from trackside.client.resolve import resolve_run
+
+RECENT_HOURS: Final = 24
+"""How long ended runs stay in the list that is shown without options."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunChoice:
+    """The runs that somebody wants to see."""
+
+    every: bool = False
+    owner: str = ""
+    states: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    project: str = ""
+    parent: str = ""
+    search: str = ""
+    filter_text: str = ""
+
+    def filter_for(self, connection: Connection) -> str:
+        """Return the filter; asks the server who the caller is, or which run a parent is."""
+        parent = resolve_run(connection, self.parent) if self.parent else ""
+        me = connection.server.subject if self._means_me else ""
+        return self.filter_of(me, parent)
+
+    @property
+    def _means_me(self) -> bool:
+        return self.owner == "me" or (not self.every and not self.owner)
+
+    def filter_of(self, me: str, parent_run_id: str) -> str:
+        """Return the filter, given the caller's name and the parent's id."""
+        every_state = self.every or bool(self.states) or bool(self.parent)
+        with_children = self.every or bool(self.parent)
+        return filters.all_of(
+            [
+                filters.equals("owner", me if self._means_me else self._named_owner),
+                filters.in_states(self.states),
+                "" if every_state else filters.recent(RECENT_HOURS),
+                filters.children_of(parent_run_id),
+                "" if with_children else filters.without_parent(),
+                *(f"tag = {filters.quoted(tag)}" for tag in self.tags),
+                filters.equals("project", self.project),
+                *(filters.quoted(word) for word in self.search.split()),
+                f"({self.filter_text})" if self.filter_text else "",
+            ]
+        )
+
+    @property
+    def _named_owner(self) -> str:
+        return "" if self.owner == "any" else self.owner
+
+
+_STATES: Final = (
+    "pending",
+    "initializing",
+    "running",
+    "stopping",
+    "idle",
+    "completed",
+    "failed",
+    "terminated",
+)
+
+_OPTIONS: Final = (
+    click.option("-a", "--all", "every", is_flag=True, help="Everyone's, every state, any time."),
+    click.option("--owner", default="", help="This owner's; `me`, or `any` for everyone's."),
+    click.option(
+        "--state",
+        "states",
+        multiple=True,
+        type=click.Choice(_STATES, case_sensitive=False),
+        help="In this state, at any time; may be repeated.",
+    ),
+    click.option("--tag", "tags", multiple=True, help="With this tag; may be repeated."),
+    click.option("--project", default="", help="Of this project."),
+    click.option("--parent", default="", metavar="RUN", help="The children of this parent."),
+    click.option("--search", default="", metavar="WORDS", help="With these words, anywhere."),
+    click.option("--filter", "filter_text", default="", help="See `trackside help filter`."),
+)
+
+
+def choice_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose runs; the command gets them as one `choice`."""
+
+    @wraps(function)
+    def with_choice(**given: Any) -> Any:  # noqa: ANN401  # whatever the command takes
+        names = RunChoice.__dataclass_fields__
+        choice = RunChoice(**{name: given.pop(name) for name in names})
+        return function(choice=choice, **given)
+
+    for option in reversed(_OPTIONS):
+        with_choice = option(with_choice)
+    return with_choice

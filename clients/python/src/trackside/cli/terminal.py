@@ -1,0 +1,58 @@
+"""Where a command writes: results to stdout, everything else to stderr."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+from trackside.cli.paint import Paint, paint_for
+
+_NARROWEST: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The streams of one command and how much decoration each takes."""
+
+    out: TextIO
+    err: TextIO
+    paint: Paint
+    err_paint: Paint
+    width: int | None
+    """The columns of stdout; `None` when it is no terminal and nothing need be cut."""
+
+    @classmethod
+    def of_process(cls) -> "Terminal":
+        """Return the streams of this process."""
+        out, err = sys.stdout, sys.stderr
+        width = max(_NARROWEST, shutil.get_terminal_size().columns) if out.isatty() else None
+        return cls(out, err, paint_for(out), paint_for(err), width)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether stdout is a terminal that can be drawn on again and again."""
+        return self.out.isatty() and os.environ.get("TERM") != "dumb"
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is somebody to answer a question."""
+        return sys.stdin.isatty()
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Write result lines to stdout."""
+        self.out.writelines(f"{line}\n" for line in lines)
+        self.out.flush()
+
+    def say(self, *lines: str) -> None:
+        """Write lines for the person to stderr, after what stdout has so far."""
+        self.out.flush()
+        self.err.writelines(f"{line}\n" for line in lines)
+        self.err.flush()
+
+
+def now() -> datetime:
+    """Return the present, for "3 min ago"."""
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""Reads runs, watches them and acts on them: everything but reporting."""

@@ -1,0 +1,55 @@
+"""The filters that this package itself writes, in the language of `ListRunsRequest.filter`."""
+
+from collections.abc import Iterable
+from typing import Final
+
+ACTIVE_STATES: Final = ("PENDING", "INITIALIZING", "RUNNING", "STOPPING", "IDLE")
+"""The states of runs that a user may still have to look after."""
+
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "*": "\\*", "\n": "\\n", "\t": "\\t"})
+
+
+def quoted(text: str) -> str:
+    """Return `text` as one string of a filter, its stars no wildcards."""
+    return f'"{text.translate(_ESCAPES)}"'
+
+
+def equals(field: str, value: str) -> str:
+    """Return a filter for runs whose `field` is `value`; empty for an empty value."""
+    return f"{field} = {quoted(value)}" if value else ""
+
+
+def in_states(states: Iterable[str]) -> str:
+    """Return a filter for runs in one of `states`; empty for none."""
+    return any_of(f"state = {quoted(state.upper())}" for state in states)
+
+
+def recent(hours: int) -> str:
+    """Return a filter for runs that are active or ended in the last hours."""
+    return any_of([in_states(ACTIVE_STATES), f"end_time > -{hours}h"])
+
+
+def children_of(run_id: str) -> str:
+    """Return a filter for the children of a parent."""
+    return equals("parent", run_id)
+
+
+def without_parent() -> str:
+    """Return a filter for what people started themselves: no children of a parent."""
+    return "NOT parent:*"
+
+
+def named(text: str, prefix: str) -> str:
+    """Return a filter for runs called `text`, or whose id begins with `prefix` if there is one."""
+    return any_of([equals("name", text), f"run_id = {prefix}*" if prefix else ""])
+
+
+def any_of(filters: Iterable[str]) -> str:
+    """Return a filter for runs that match at least one of `filters`; empty ones are left out."""
+    alternatives = [text for text in filters if text]
+    return f"({' OR '.join(alternatives)})" if len(alternatives) > 1 else "".join(alternatives)
+
+
+def all_of(filters: Iterable[str]) -> str:
+    """Return a filter for runs that match all of `filters`; empty ones are left out."""
+    return " AND ".join(text for text in filters if text)

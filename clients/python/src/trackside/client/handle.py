@@ -1,0 +1,297 @@
+"""A handle to one run, whoever reports it and wherever it executes."""
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from trackside.client import filters, listing, watch
+from trackside.client.connection import Connection, default_connection
+from trackside.client.errors import CallTimeoutError
+from trackside.client.log_lines import LogLine, chosen_levels, lines_of
+from trackside.client.resolve import resolve_run
+from trackside.client.run_view import RunView
+from trackside.client.states import (
+    action_word,
+    condition_word,
+    has_ended,
+    is_final,
+    reason_word,
+    run_state_word,
+)
+from trackside_protos.logs.v1.logs_service_pb2 import LogFilter
+from trackside_protos.metrics.v1.metrics_service_pb2 import (
+    QueryPointsRequest,
+    SeriesFilter,
+    SeriesPoints,
+)
+from trackside_protos.metrics.v1.series_pb2 import Series
+from trackside_protos.runs.v1.output_pb2 import Output
+from trackside_protos.runs.v1.run_pb2 import Run
+from trackside_protos.runs.v1.runs_service_pb2 import KillRunRequest, WatchRunResponse
+from trackside_protos.runs.v1.task_pb2 import Process, Task, TaskState
+from trackside_protos.watches.v1.watch_start_pb2 import WatchStart
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How a run stands, in short."""
+
+    state: str
+    """For example `RUNNING`."""
+    reason: str
+    """Why, for example `OUT_OF_MEMORY`; may be empty."""
+    message: str
+    """One sentence for people; may be empty."""
+    conditions: tuple[str, ...]
+    """The facts beside the state, for example `DISCONNECTED`."""
+    percent: float | None
+    """0 to 100; `None` while no total is known."""
+    remaining: timedelta | None
+    """An estimate; `None` while there is none."""
+    doing: str
+    """What it does now, for example `Fitting fold 3/5 - Ridge`; may be empty."""
+    elapsed: timedelta
+    """From start to end, or to now while it runs."""
+    ended: bool
+    """Whether the work is over."""
+
+
+class RunHandle:
+    """A handle to one run.
+
+    Holds the run as it was when last asked for; methods that ask the server say so.
+    May be used from many threads.
+    """
+
+    def __init__(self, run: Run, connection: Connection) -> None:
+        self._run = run
+        self._connection = connection
+
+    def __repr__(self) -> str:
+        return f"<RunHandle {self.run_id} {self.state} {self.name!r}>"
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._run.run_id
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self._run.name
+
+    @property
+    def run(self) -> Run:
+        """The whole run as it was when last asked for."""
+        return self._run
+
+    @property
+    def state(self) -> str:
+        """The state when last asked for, for example `RUNNING`."""
+        return run_state_word(self._run.state)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """What might be done with it when last asked for, for example `("KILL", "UPDATE")`."""
+        return tuple(action_word(action) for action in self._run.actions)
+
+    def refresh(self) -> "RunHandle":
+        """Ask for the run as it is now, and return this handle."""
+        self._run = listing.get_run(self._connection, self.run_id)
+        return self
+
+    def status(self) -> RunStatus:
+        """Ask how the run stands now."""
+        return status_of(self.refresh().run)
+
+    def wait(self, timeout: float | None = None, *, until: str | Iterable[str] = ()) -> "RunHandle":
+        """Wait until the work is over, or the run is in one of the states `until`.
+
+        Without `until`, an IDLE run counts as over. With it, the wait is over as well when
+        the run can no longer come to such a state. An outage of the server is waited out.
+
+        Raises:
+            CallTimeoutError: `timeout` seconds have passed before.
+        """
+        wanted = frozenset([until] if isinstance(until, str) else until)
+        if wanted:
+            self._watch(lambda run: run_state_word(run.state) in wanted or is_final(run), timeout)
+        else:
+            self._watch(has_ended, timeout)
+        return self
+
+    def kill(self, timeout: float | None = 60.0, *, wait: bool = True) -> "RunHandle":
+        """End the run at once, and wait for the proof that no process of it is left.
+
+        Raises:
+            ConflictError: The run has ended already, or nobody could end it.
+            CallTimeoutError: No proof came within `timeout` seconds; the request stays.
+        """
+        request = KillRunRequest(run_id=self.run_id)
+        self._run = self._connection.call(self._connection.runs.KillRun, request).run
+        if wait:
+            self._watch(is_final, timeout)
+        return self
+
+    def logs(  # noqa: PLR0913  # each is a field of the log filter, by keyword only
+        self,
+        *,
+        follow: bool = False,
+        last: int | None = None,
+        levels: str | Iterable[str] = (),
+        streams: Sequence[str] = (),
+        task_id: str = "",
+        context: Mapping[str, str] | None = None,
+        text: str = "",
+    ) -> Iterator[LogLine]:
+        """Yield entries of the run's log, in order.
+
+        Args:
+            follow: Go on until the run is sealed, waiting for what is new.
+            last: Only the latest entries, then what is new.
+            levels: Levels by name; a single one stands for itself and all above it.
+            streams: For example `stdout`.
+            task_id: Entries of this task.
+            context: Entries with all of these in their context.
+            text: Entries that contain this text, upper and lower case alike.
+        """
+        chosen = LogFilter(
+            levels=chosen_levels(levels),
+            streams=streams,
+            task_id=task_id,
+            context=context,
+            text=text,
+        )
+        if follow:
+            start = watch.BEGINNING if last is None else watch.last(last)
+            return self._followed_logs(start, chosen)
+        if last is not None:
+            return iter(listing.last_logs(self._connection, self.run_id, last, log_filter=chosen))
+        return listing.list_logs(self._connection, self.run_id, log_filter=chosen)
+
+    def _followed_logs(self, start: WatchStart, chosen: LogFilter) -> Iterator[LogLine]:
+        with watch.watch_logs(self._connection, self.run_id, start, log_filter=chosen) as responses:
+            for response in responses:
+                yield from lines_of(response.blocks)
+
+    def series(self, *keys: str, prefix: str = "") -> list[Series]:
+        """Return what is known of the run's series: last, best, mean, count and so on."""
+        chosen = SeriesFilter(keys=keys, key_prefix=prefix)
+        return list(listing.list_series(self._connection, self.run_id, series_filter=chosen))
+
+    def metrics(
+        self,
+        *keys: str,
+        prefix: str = "",
+        context: Mapping[str, str] | None = None,
+        buckets: int = 0,
+    ) -> list[SeriesPoints]:
+        """Return the points of series; down-sampled, extremes kept, when `buckets` is not 0."""
+        request = QueryPointsRequest(
+            run_id=self.run_id,
+            filter=SeriesFilter(keys=keys, key_prefix=prefix, context=context),
+            max_buckets=buckets,
+        )
+        response = self._connection.call(self._connection.metrics.QueryPoints, request)
+        return list(response.series)
+
+    def tasks(self, *states: "TaskState.ValueType", process: str = "") -> Iterator[Task]:
+        """Yield the run's tasks in order of creation."""
+        return listing.list_tasks(self._connection, self.run_id, states=states, process=process)
+
+    def processes(self) -> Sequence[Process]:
+        """Return the run's tasks counted by the named node they belong to."""
+        return listing.list_processes(self._connection, self.run_id)
+
+    def outputs(self) -> list[Output]:
+        """Return the files that the run published."""
+        return list(listing.list_outputs(self._connection, self.run_id))
+
+    def children(self) -> Iterator["RunHandle"]:
+        """Yield the children of a parent in order of creation."""
+        order = "create_time"
+        chosen = filters.children_of(self.run_id)
+        for run in listing.list_runs(self._connection, chosen, order_by=order):
+            yield RunHandle(run, self._connection)
+
+    def changes(self) -> watch.Watch[WatchRunResponse]:
+        """Watch the run: its present state, then every change, until it is sealed."""
+        return watch.watch_run(self._connection, self.run_id)
+
+    def _watch(self, is_enough: Callable[[Run], bool], timeout: float | None) -> None:
+        """Follow the run until `is_enough`, keeping this handle's view up to date."""
+        if is_enough(self.refresh().run):
+            return
+        view = RunView(self._run)
+        responses = watch.watch_run(self._connection, self.run_id, patient=True)
+        with responses, _stopped_after(timeout, responses):
+            for response in responses:
+                view.apply(response)
+                self._run = view.run
+                if is_enough(self._run):
+                    return
+        if timeout is not None:  # a watch that was not stopped ends with a final state
+            message = f"run {self.run_id} is still {self.state} after {timeout:g} seconds"
+            hint = f"`trackside describe {self.run_id}` shows how it stands"
+            raise CallTimeoutError(message, hint=hint)
+
+
+def status_of(run: Run) -> RunStatus:
+    """Return how a run stands, in short."""
+    progress = run.progress
+    return RunStatus(
+        state=run_state_word(run.state),
+        reason=reason_word(run.state_reason),
+        message=run.state_message,
+        conditions=tuple(condition_word(condition.kind) for condition in run.conditions),
+        percent=progress.percent if progress.HasField("percent") else None,
+        remaining=progress.remaining_duration.ToTimedelta()
+        if progress.HasField("remaining_duration")
+        else None,
+        doing=progress.message,
+        elapsed=run.elapsed_duration.ToTimedelta(),
+        ended=has_ended(run),
+    )
+
+
+@contextmanager
+def _stopped_after(
+    timeout: float | None, responses: watch.Watch[WatchRunResponse]
+) -> Generator[None]:
+    if timeout is None:
+        yield
+        return
+    timer = threading.Timer(timeout, responses.stop)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def get_run(run: str, *, connection: Connection | None = None) -> RunHandle:
+    """Return a handle to a run, by its id, a unique beginning of it, its name, or `@latest`.
+
+    Raises:
+        NotFoundError: There is none, or none that you may see.
+        AmbiguousNameError: Several fit.
+    """
+    connection = connection or default_connection()
+    run_id = resolve_run(connection, run)
+    return RunHandle(listing.get_run(connection, run_id), connection)
+
+
+def list_runs(
+    filter_text: str = "",
+    *,
+    order_by: str = "",
+    limit: int | None = None,
+    connection: Connection | None = None,
+) -> Iterator[RunHandle]:
+    """Yield handles to the runs that match a filter, newest first unless asked otherwise."""
+    connection = connection or default_connection()
+    for run in listing.list_runs(connection, filter_text, order_by=order_by, limit=limit):
+        yield RunHandle(run, connection)

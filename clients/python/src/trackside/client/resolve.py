@@ -1,0 +1,86 @@
+"""Finds the run that people mean: by id, by the beginning of an id, by name, or `@latest`."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from trackside.client import filters
+from trackside.client.connection import Connection
+from trackside.client.errors import AmbiguousNameError, InvalidRequestError, NotFoundError
+from trackside.identifiers import ALPHABET, LENGTH
+from trackside_protos.runs.v1.run_pb2 import Run
+from trackside_protos.runs.v1.runs_service_pb2 import ListRunsRequest
+
+_LATEST: Final = re.compile(r"@latest(?:~([0-9]{1,3}))?")
+_READ_ALIKE: Final = str.maketrans("oil", "011")
+_SHOWN_CANDIDATES: Final = 5
+
+
+def resolve_run(connection: Connection, text: str) -> str:
+    """Return the id of the run that `text` means.
+
+    `@latest` is the caller's newest run that is no child, `@latest~1` the one before. A
+    whole id is taken as it is, without asking the server. A name that fits exactly goes
+    before the beginning of an id.
+
+    Raises:
+        NotFoundError: No run fits.
+        AmbiguousNameError: Several do.
+        InvalidRequestError: `text` is empty, or begins with `@` and is no `@latest`.
+    """
+    if not text:
+        message = "an empty text names no run"
+        raise InvalidRequestError(message)
+    prefix = id_prefix(text)
+    if len(prefix) == LENGTH:
+        return prefix
+    if text.startswith("@"):
+        return _latest(connection, text)
+    request = ListRunsRequest(filter=filters.named(text, prefix), page_size=100)
+    return choose(text, prefix, connection.call(connection.runs.ListRuns, request).runs)
+
+
+def id_prefix(text: str) -> str:
+    """Return `text` as the beginning of a run's id, look-alikes mended; empty if it is none."""
+    mended = text.lower().translate(_READ_ALIKE)
+    fits = len(mended) <= LENGTH and all(character in ALPHABET for character in mended)
+    return mended if fits else ""
+
+
+def choose(text: str, prefix: str, found: Sequence[Run]) -> str:
+    """Return the id of the one run of `found` that `text` means.
+
+    Raises:
+        NotFoundError: None fits.
+        AmbiguousNameError: Several do.
+    """
+    fitting = [run for run in found if run.name == text]
+    if not fitting and prefix:
+        fitting = [run for run in found if run.run_id.startswith(prefix)]
+    if not fitting:
+        message = f"no run has the id, the beginning of an id or the name {text!r}"
+        raise NotFoundError(message)
+    if len(fitting) > 1:
+        candidates = [run.run_id for run in fitting]
+        shown = ", ".join(candidates[:_SHOWN_CANDIDATES])
+        more = ", …" if len(candidates) > _SHOWN_CANDIDATES else ""
+        message = f"{text!r} fits {len(fitting)} runs: {shown}{more}"
+        raise AmbiguousNameError(message, candidates)
+    return fitting[0].run_id
+
+
+def _latest(connection: Connection, text: str) -> str:
+    match = _LATEST.fullmatch(text)
+    if match is None:
+        message = f"{text!r} is not `@latest` or `@latest~N`"
+        raise InvalidRequestError(message)
+    back = int(match[1] or 0)
+    mine = filters.equals("owner", connection.server.subject)
+    request = ListRunsRequest(
+        filter=filters.all_of([mine, filters.without_parent()]), page_size=back + 1
+    )
+    runs = connection.call(connection.runs.ListRuns, request).runs
+    if len(runs) <= back:
+        message = f"you have {len(runs)} runs, so there is no {text}"
+        raise NotFoundError(message)
+    return runs[back].run_id

@@ -1,0 +1,1 @@
+"""How what producers say gets to the server: exactly once, whenever it can be reached."""

@@ -1,0 +1,75 @@
+"""Where the server is, what to show it, and where files of this user are kept."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+DEFAULT_SERVER: Final = "127.0.0.1:8750"
+"""The address that `trackside up` serves gRPC on."""
+
+LOOPBACK: Final = ("127.", "localhost", "[::1]", "unix:")
+"""How addresses on this machine begin."""
+
+HOME: Final = "home"
+"""The destination of what is meant for the server of a home, wherever it listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A server's address, the token for it, and the home folder."""
+
+    server: str
+    """`host:port` of the gRPC door."""
+    token: str = field(repr=False)
+    """The token to send; empty when there is none yet. See `current_token`."""
+    home: Path
+    """The folder of this user's Trackside files. It need not exist."""
+
+    @property
+    def destination(self) -> str:
+        """What is reported to this server belongs to, also when it listens elsewhere later.
+
+        That is `HOME` for the server of this home, of which the token tells, else its address.
+        """
+        is_of_home = self.token in ("", read_token(self.home))
+        return HOME if is_of_home and self.server.startswith(LOOPBACK) else self.server
+
+    def current_token(self) -> str:
+        """Return the token, looked up in the home again while none is known.
+
+        A program may start before the first start of the server that makes the token file.
+        """
+        return self.token or read_token(self.home)
+
+
+def discover() -> Location:
+    """Return the location that the environment describes.
+
+    `TRACKSIDE_SERVER`, `TRACKSIDE_TOKEN` and `TRACKSIDE_HOME` decide; without them the server is
+    the local one, the token is that of the file `token` in the home, and the home is the
+    platform's folder for user data. Makes no files and no connections.
+    """
+    home = _home()
+    return Location(
+        server=os.environ.get("TRACKSIDE_SERVER", "").strip() or DEFAULT_SERVER,
+        token=os.environ.get("TRACKSIDE_TOKEN", "").strip() or read_token(home),
+        home=home,
+    )
+
+
+def read_token(home: Path) -> str:
+    """Return the token of the local user in this home, or an empty text."""
+    try:
+        return (home / "token").read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _home() -> Path:
+    if named := os.environ.get("TRACKSIDE_HOME"):
+        return Path(named).expanduser().absolute()
+    # Not at the top: it takes a tenth of the time in which `import trackside` must be done.
+    from platformdirs import user_data_path  # noqa: PLC0415
+
+    return user_data_path("trackside")

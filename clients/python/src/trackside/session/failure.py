@@ -1,0 +1,121 @@
+"""How the work ended: what an exception, or its absence, says of the run."""
+
+import traceback
+from dataclasses import dataclass
+from typing import Final
+
+from trackside.session.place import Place
+from trackside.session.termination import EXIT_CODE, TerminatedError
+from trackside.session.values import printable
+from trackside_protos.runs.v1.run_pb2 import ErrorReport
+from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
+
+_LONGEST_MESSAGE: Final = 4 << 10
+_LONGEST_TRACE: Final = 200 << 10
+_LONGEST_SENTENCE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is reported of the end of the work."""
+
+    state: "RunState.ValueType"
+    reason: "StateReason.ValueType" = StateReason.STATE_REASON_UNSPECIFIED
+    message: str = ""
+    exit_code: int | None = None
+    error: BaseException | None = None
+    """What is to be shown as the error, if anything."""
+
+
+COMPLETED: Final = Outcome(RunState.RUN_STATE_COMPLETED)
+
+
+def outcome_of(error: BaseException | None) -> Outcome:
+    """Return the outcome of work that ended with this exception, or with none."""
+    if error is None or isinstance(error, GeneratorExit):
+        return COMPLETED
+    if isinstance(error, KeyboardInterrupt):
+        return Outcome(
+            RunState.RUN_STATE_TERMINATED,
+            StateReason.STATE_REASON_INTERRUPTED,
+            "Interrupted by the user.",
+        )
+    if isinstance(error, TerminatedError):
+        return Outcome(
+            RunState.RUN_STATE_TERMINATED,
+            StateReason.STATE_REASON_INTERRUPTED,
+            "Ended by the signal SIGTERM.",
+            exit_code=EXIT_CODE,
+        )
+    if isinstance(error, SystemExit):
+        return _outcome_of_exit(error.code)
+    return Outcome(
+        RunState.RUN_STATE_FAILED,
+        StateReason.STATE_REASON_UNCAUGHT_EXCEPTION,
+        sentence_of(error),
+        error=error,
+    )
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return the kind and message of an exception, as Python shows it last."""
+    words = "".join(traceback.format_exception_only(error)).strip()
+    return printable(words)[:_LONGEST_SENTENCE]
+
+
+def error_report(error: BaseException, place: Place) -> ErrorReport:
+    """Return the report on an exception that ended the work in this place."""
+    trace = "".join(traceback.format_exception(error))
+    if len(trace) > _LONGEST_TRACE:
+        half = _LONGEST_TRACE // 2
+        trace = f"{trace[:half]}\n[…]\n{trace[-half:]}"
+    context = place.context()
+    if place.scope_path:
+        context["scope"] = place.scope_path
+    if place.task_name:
+        context["task"] = place.task_name
+    return ErrorReport(
+        kind=type(error).__qualname__,
+        message=printable(_message_of(error))[:_LONGEST_MESSAGE],
+        traceback=printable(trace),
+        context=context,
+        task_id=place.task_id,
+    )
+
+
+def _outcome_of_exit(code: object) -> Outcome:
+    if code is None or code == 0:
+        return Outcome(RunState.RUN_STATE_COMPLETED, exit_code=0)
+    number = code & 0xFF if isinstance(code, int) else 1
+    words = f"Exited with code {number}." if isinstance(code, int) else printable(str(code))
+    return Outcome(
+        RunState.RUN_STATE_FAILED,
+        StateReason.STATE_REASON_EXIT_CODE,
+        words[:_LONGEST_SENTENCE],
+        exit_code=number,
+    )
+
+
+def _message_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - a class of the program's own may not be sound
+        return f"(its message cannot be read: {type(another).__name__})"
+
+
+class FailurePlace:
+    """Remembers the innermost place that an exception came from, while it goes up."""
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+        self._place = Place("")
+
+    def note(self, error: BaseException | None, place: Place) -> None:
+        """Note that the exception leaves this place; the first place counts."""
+        if error is not None and error is not self._error:
+            self._error, self._place = error, place
+
+    def place_of(self, error: BaseException, otherwise: Place) -> Place:
+        """Return where the exception came from."""
+        known = error is self._error or error.__cause__ is self._error is not None
+        return self._place if known else otherwise

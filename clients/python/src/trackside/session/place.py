@@ -1,0 +1,61 @@
+"""Where in a run the present code is: the innermost open scope and task, by contextvar."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in one run."""
+
+    run_id: str
+    scope_path: str = ""
+    task_id: str = ""
+    task_name: str = ""
+    labels: tuple["Labelled", ...] = ()
+    """What is open and gives context, outermost first."""
+
+    def context(self) -> dict[str, str]:
+        """Return what log entries, tasks and errors of this place carry as context."""
+        context: dict[str, str] = {}
+        for labelled in self.labels:
+            context.update(labelled.labels())
+        return context
+
+
+class Labelled:
+    """Something open that gives context to what happens in it."""
+
+    def labels(self) -> dict[str, str]:
+        """Return the context that it gives now."""
+        raise NotImplementedError
+
+
+_HERE: ContextVar[Place | None] = ContextVar("trackside_place", default=None)
+
+
+def here(run_id: str) -> Place:
+    """Return the place in this run where the caller is."""
+    place = _HERE.get()
+    return place if place is not None and place.run_id == run_id else Place(run_id)
+
+
+@dataclass(slots=True)
+class Visit:
+    """Being in a place, from `enter` to `leave`."""
+
+    place: Place
+    _before: list[Place | None] = field(default_factory=list["Place | None"])
+
+    def enter(self) -> None:
+        """Be there."""
+        self._before.append(_HERE.get())
+        _HERE.set(self.place)
+
+    def leave(self) -> None:
+        """Be again where one was before.
+
+        No token of the variable is kept: a generator may leave in another context than it entered.
+        """
+        if self._before:
+            _HERE.set(self._before.pop())

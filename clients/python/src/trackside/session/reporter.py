@@ -1,0 +1,269 @@
+"""Moves what a run says from its recorder through its spool to the server, and ends it well."""
+
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from trackside.capture.descriptors import CapturedDescriptor, CaptureError
+from trackside.capture.lines import Line
+from trackside.capture.masking import Masker, secrets_of
+from trackside.delivery.outbox import Outbox
+from trackside.identifiers import new_identifier
+from trackside.location import Location
+from trackside.session.courier import OnControl, courier
+from trackside.session.errands import Errands
+from trackside.session.mode import Mode, exit_timeout
+from trackside.session.pulse import Pulse
+from trackside.session.recorder import LineDraft, Recorder
+from trackside.spool.folder import Abandoned, Identity, SpoolFolder
+from trackside_protos.logs.v1.log_entry_pb2 import LogLevel
+from trackside_protos.runs.v1.report_pb2 import Heartbeat, RunReport
+from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest
+
+if TYPE_CHECKING:
+    from trackside.delivery.delivery import Delivery
+
+HEARTBEAT_SECONDS: Final = 10
+_STREAMS: Final = {1: "stdout", 2: "stderr"}
+_MOST_ECHOES: Final = 1_000
+_ADOPT_SECONDS: Final = 1.0
+_ERRAND_SECONDS: Final = 60.0
+_UNREACHABLE_SECONDS: Final = 3.0
+_PROGRESS_SECONDS: Final = 30.0
+_ENOUGH_FAILURES: Final = 8
+
+
+class Reporter:
+    """The machinery of one run in this process; `Run` is its face.
+
+    `start`, `close` and `kill` are called by one thread; what the recorder takes in comes from any.
+    """
+
+    def __init__(
+        self, location: Location, mode: Mode, run_id: str, create: CreateRunRequest | None
+    ) -> None:
+        self.masker = Masker(secrets_of(os.environ))
+        self.recorder = Recorder(self.masker, self.complain)
+        self.errands = Errands(self.complain)
+        self.is_child = False
+        """Whether this process was forked off after the run had begun."""
+        self._location = location
+        self._mode = mode
+        self._run_id = run_id
+        self._complaints: set[str] = set()
+        self._captured: dict[str, CapturedDescriptor] = {}
+        self._echoes = {stream: deque[str](maxlen=_MOST_ECHOES) for stream in _STREAMS.values()}
+        self._delivery: Delivery | None = None
+        self._on_control: OnControl | None = None
+        self._connected = threading.Event()
+        self._has_forked = False
+        self._is_asleep = False
+        self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
+        self._next_adoption = 0.0
+        self._is_authority = create is not None
+        self._outbox = self._new_outbox(create)
+        self._pulse = Pulse(self._beat, self.complain)
+
+    @property
+    def producer_id(self) -> str:
+        """Who reports."""
+        return self._outbox.identity.producer_id
+
+    def start(self, on_control: OnControl) -> None:
+        """Begin to move things. Connects in the background."""
+        self._on_control = on_control
+        self._pulse.start()
+        if self._mode is Mode.ONLINE:
+            self.errands.add(self._connect)
+
+    def capture(self) -> None:
+        """Take up the standard output and error of this process and its children."""
+        folder = self._location.home / "spool"
+        for descriptor, stream in _STREAMS.items():
+            try:
+                self._captured[stream] = CapturedDescriptor(descriptor, folder, self.masker)
+            except CaptureError as error:
+                self.complain(f"the {stream} of this program is not captured: {error}")
+
+    def complain(self, text: str) -> None:
+        """Say what went wrong in the run's own log, each thing once; never to the program."""
+        if text in self._complaints:
+            return
+        self._complaints.add(text)
+        self.recorder.add_line(
+            LineDraft(
+                time.time_ns(),
+                LogLevel.LOG_LEVEL_WARNING,
+                Line(text),
+                "log",
+                logger="trackside",
+            )
+        )
+
+    def stop_capture(self) -> None:
+        """Let the output go where it went before, and take up the last of it."""
+        self._pulse.stop()
+        for stream, captured in self._captured.items():
+            self._take_lines(stream, captured.stop())
+            self._pass_on_complaint(stream, captured)
+        self._captured.clear()
+
+    def close(self, last: Sequence[RunReport]) -> None:
+        """Say these last things, and wait until all is delivered, within reason."""
+        self.errands.finish(_ERRAND_SECONDS)
+        self._pulse.stop()
+        if self._is_asleep:  # a forked child that has said nothing
+            return
+        self._put(last)
+        self._outbox.close()
+        if self._delivery is not None and self._mode is Mode.ONLINE:
+            self._adopt_children(self._delivery)
+            self._wait_delivered(self._delivery)
+            courier.dismiss(self._location, self._run_id)
+        elif self._mode is Mode.ONLINE and not self.is_child:
+            self._warn_kept()
+
+    def say(self, reports: Sequence[RunReport]) -> None:
+        """Put this into the spool at once, behind everything said before."""
+        self._put(reports)
+
+    def end_killed(self, last: Sequence[RunReport]) -> None:
+        """Say these last things while the program still runs; what it says later is ignored."""
+        self._put(last)
+        self.recorder.mute()
+        self._outbox.close()
+
+    def wait_recorded(self) -> None:
+        """Return when everything that was said before is in the spool."""
+        self._put(())
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything said so far is acknowledged; say whether it is."""
+        end = time.monotonic() + timeout
+        if self._mode is not Mode.ONLINE or not self._connected.wait(timeout):
+            return False
+        delivery = self._delivery
+        return delivery is not None and delivery.wait(
+            lambda: delivery.is_delivered(self._run_id), end - time.monotonic()
+        )
+
+    def before_fork(self) -> None:
+        """Note that a process is about to be forked off."""
+        self._has_forked = True
+
+    def become_child(self) -> None:
+        """Be a producer of one's own: the parent says what was said before the fork."""
+        self.is_child = True
+        self._captured.clear()
+        self._delivery = None
+        self._connected = threading.Event()
+        self.recorder.clear()
+        self.errands = Errands(self.complain)
+        self._is_asleep = True
+        self.recorder.call_before_next(self._wake_in_child)
+
+    def _wake_in_child(self) -> None:
+        self._is_asleep = False
+        self._is_authority = False
+        self._outbox = self._new_outbox(None)
+        self._pulse = Pulse(self._beat, self.complain)
+        self._pulse.start()
+        utilities = sys.modules.get("multiprocessing.util")
+        if utilities is not None:  # its processes end without the handlers of `atexit`
+            utilities.Finalize(None, self.close, args=((),), exitpriority=10)
+
+    def _new_outbox(self, create: CreateRunRequest | None) -> Outbox:
+        identity = Identity(
+            run_id=self._run_id,
+            producer_id=create.producer_id if create else f"sdk-{new_identifier()}",
+            server=self._location.destination,
+            abandoned=Abandoned.CRASHED if create else Abandoned.CLOSED,
+        )
+        return Outbox(SpoolFolder.of(self._location.home, identity), identity, create=create)
+
+    def _connect(self) -> None:
+        assert self._on_control is not None
+        self._delivery = courier.hire(self._location, self._outbox, self._on_control)
+        self._connected.set()
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        for stream, captured in self._captured.items():
+            self._take_lines(stream, captured.read(now))
+            self._pass_on_complaint(stream, captured)
+        beats: list[RunReport] = []
+        if now >= self._next_heartbeat:
+            self._next_heartbeat = now + HEARTBEAT_SECONDS
+            # A beat that is kept for later would say nothing true.
+            if self._is_authority and self._delivery and self._delivery.reach.connected:
+                beats.append(RunReport(heartbeat=Heartbeat()))
+                beats[0].time.GetCurrentTime()
+        self._put(beats)
+        if self._has_forked and self._delivery and now >= self._next_adoption:
+            self._next_adoption = now + _ADOPT_SECONDS
+            self._adopt_children(self._delivery)
+
+    def _put(self, reports: Sequence[RunReport]) -> None:
+        self._outbox.append(self.recorder.drain())
+        if reports:
+            self._outbox.report(reports)
+
+    def expect_echo(self, stream: str, text: str) -> None:
+        """Leave these lines of the output out: they are log entries already."""
+        if stream in self._captured:
+            self._echoes[stream].extend(text.split("\n"))
+
+    def _take_lines(self, stream: str, lines: Sequence[Line]) -> None:
+        now = time.time_ns()
+        echoes = self._echoes[stream]
+        for line in lines:
+            if line.message in echoes:
+                while echoes.popleft() != line.message:
+                    pass  # it was filtered by its handler, and never written
+            else:
+                self.recorder.add_line(LineDraft(now, 0, line, stream))
+
+    def _pass_on_complaint(self, stream: str, captured: CapturedDescriptor) -> None:
+        if captured.complaint:
+            self.complain(f"the {stream} of this program is not kept whole: {captured.complaint}")
+
+    def _adopt_children(self, delivery: "Delivery") -> None:
+        if self._has_forked:
+            delivery.adopt_run(self._run_id)
+
+    def _wait_delivered(self, delivery: "Delivery") -> None:
+        started = time.monotonic()
+        allowed = exit_timeout()
+
+        def is_over() -> bool:
+            reach, now = delivery.reach, time.monotonic()
+            moving = now - reach.last_progress < _UNREACHABLE_SECONDS
+            # Nothing failed yet: a busy machine is slow to connect, which is no outage.
+            is_hopeful = moving or not reach.failures
+            longest = _PROGRESS_SECONDS if is_hopeful else _UNREACHABLE_SECONDS
+            hopeless = not reach.ever and reach.failures >= _ENOUGH_FAILURES
+            waited = now - started
+            return (
+                delivery.is_delivered(self._run_id)
+                or waited >= (longest if allowed is None else allowed)
+                or (hopeless and allowed is None)
+            )
+
+        delivery.wait(is_over, float("inf"))
+        if not delivery.is_delivered(self._run_id):
+            self._warn_kept()
+
+    def _warn_kept(self) -> None:
+        complaint = self._delivery.reach.complaint if self._delivery else ""
+        spool = self._outbox.spool
+        fate = f"kept in {spool.folder.path.parent} and sent with the next run or `trackside sync`"
+        if spool.failure is not None:
+            fate = f"lost in part, for it could not be kept either: {spool.failure}"
+        courier.warn(
+            f"run {self._run_id} is not yet delivered"
+            f"{f' ({complaint})' if complaint else ''}; it is {fate}"
+        )

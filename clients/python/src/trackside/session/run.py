@@ -1,0 +1,415 @@
+"""One run, as the program that it is sees it."""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from time import time_ns
+from types import TracebackType
+from typing import Any, Final, Literal, Self, cast
+
+from trackside.capture.lines import Line
+from trackside.capture.logging_tap import LoggedRecord, LoggingTap
+from trackside.session import files, provenance
+from trackside.session.failure import FailurePlace, Outcome, error_report, outcome_of
+from trackside.session.killing import kill_this_program
+from trackside.session.open_runs import open_runs
+from trackside.session.place import here
+from trackside.session.recorder import LineDraft, Recorder
+from trackside.session.reporter import Reporter
+from trackside.session.scopes import Scope, new_scope
+from trackside.session.tasks import Task
+from trackside.session.values import printable, struct_of, texts_of, value_of
+from trackside_protos.logs.v1.log_entry_pb2 import LogLevel
+from trackside_protos.runs.v1.output_pb2 import Output
+from trackside_protos.runs.v1.provenance_pb2 import Dataset, Provenance, Source
+from trackside_protos.runs.v1.report_pb2 import ProgressReport, RunReport, StateReport
+from trackside_protos.runs.v1.run_pb2 import ControlRequest, ErrorReport, ResultSummary
+from trackside_protos.runs.v1.run_state_pb2 import RunAction
+from trackside_protos.runs.v1.task_pb2 import Task as TaskReport
+
+_PLAIN: Final = frozenset({float, int, bool})
+_LONGEST_LINE: Final = 1_024
+
+
+class Run:
+    """What a program says of its own run.
+
+    A context manager: leaving it ends the run, COMPLETED, or FAILED when an exception leaves it
+    too. Without `with`, `finish` or the end of the program ends it. Every method may be called
+    from any thread, costs microseconds, and raises nothing for want of a server or a disk.
+    """
+
+    def __init__(
+        self, run_id: str, name: str, reporter: Reporter | None, recorder: Recorder
+    ) -> None:
+        """Made by `start_run`, not by users; without a reporter nothing is reported."""
+        self.run_id = run_id
+        """The run's id."""
+        self.name = name
+        """What people call it."""
+        self._reporter = reporter
+        self._recorder = recorder
+        self._failures = FailurePlace()
+        self._tap: LoggingTap | None = None
+        self._datasets: dict[str, Dataset] = {}
+        self._parameters: dict[str, Any] | None = None
+        self._has_ended = False
+
+    def __repr__(self) -> str:
+        return f"<trackside run {self.run_id} {self.name!r}>"
+
+    # Metrics and logs.
+
+    def log(
+        self,
+        values: Mapping[str, Any] | None = None,
+        /,
+        *,
+        step: int | None = None,
+        context: Mapping[str, Any] | None = None,
+        **named: object,
+    ) -> None:
+        """Add a point to each of these series.
+
+        Without a step, each series counts its own, from 0. Series of one key are told apart by
+        their context, for example `{"fold": 3}`.
+        """
+        now = time_ns()
+        try:
+            taken = named if values is None else {**values, **named}
+            for value in taken.values():
+                if value.__class__ not in _PLAIN:
+                    taken = _numbers(taken)
+                    break
+            self._recorder.add_points((now, taken, step, context and dict(context)))
+        except Exception as error:  # noqa: BLE001 - a metric must never end the work
+            self._complain(f"log() got what it cannot take: {type(error).__name__}: {error}")
+
+    def debug(self, message: object, /, **context: object) -> None:
+        """Add a log entry of level DEBUG."""
+        self._say(LogLevel.LOG_LEVEL_DEBUG, message, context)
+
+    def info(self, message: object, /, **context: object) -> None:
+        """Add a log entry of level INFO."""
+        self._say(LogLevel.LOG_LEVEL_INFO, message, context)
+
+    def warning(self, message: object, /, **context: object) -> None:
+        """Add a log entry of level WARNING."""
+        self._say(LogLevel.LOG_LEVEL_WARNING, message, context)
+
+    def error(self, message: object, /, **context: object) -> None:
+        """Add a log entry of level ERROR."""
+        self._say(LogLevel.LOG_LEVEL_ERROR, message, context)
+
+    # Structure and progress.
+
+    def scope(
+        self,
+        name: str,
+        *,
+        total: int | None = None,
+        unit: str = "",
+        message: str = "",
+        context: Mapping[str, Any] | None = None,
+    ) -> Scope:
+        """Open a counter, inside the scope where the caller is."""
+        report = new_scope(total, unit, message, context)
+        return Scope(self._recorder, self._failures, self.run_id, name, report)
+
+    def task(
+        self,
+        name: str,
+        *,
+        process: str = "",
+        context: Mapping[str, Any] | None = None,
+        script: str = "",
+    ) -> Task:
+        """Begin the execution of a node; `process` names the node, by default `name` does."""
+        report = TaskReport(
+            name=printable(name),
+            process=printable(process or name),
+            context=texts_of(context),
+            script=printable(script),
+        )
+        return Task(self._recorder, self._failures, self.run_id, report)
+
+    def progress_message(self, message: str) -> None:
+        """Say in one line what the run does now."""
+        progress = ProgressReport(message=printable(message)[:_LONGEST_LINE])
+        self._report(RunReport(progress=progress))
+
+    # What it is and what it yields.
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The run's parameters; of a launched run, those that it was launched with.
+
+        These are asked of the server once; empty when it does not answer within seconds.
+        """
+        if self._parameters is None:
+            from trackside.session.launched import parameters_of  # noqa: PLC0415 - imports grpc
+
+            self._parameters = parameters_of(self.run_id, self._complain)
+        return dict(self._parameters)
+
+    def set_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Set further parameters."""
+        report = RunReport()
+        for key, value in parameters.items():
+            report.attributes.parameters[printable(str(key))].CopyFrom(value_of(value))
+        self._parameters = {**(self._parameters or {}), **parameters}
+        self._report(report)
+
+    def add_tags(self, *tags: str) -> None:
+        """Add tags."""
+        report = RunReport()
+        report.attributes.tags.extend(printable(tag) for tag in tags)
+        self._report(report)
+
+    def set_labels(self, **labels: object) -> None:
+        """Set labels."""
+        report = RunReport()
+        report.attributes.labels.update(texts_of(labels))
+        self._report(report)
+
+    def set_source(
+        self,
+        *,
+        repository: str = "",
+        revision: str = "",
+        commit: str = "",
+        path: str = "",
+        dirty: bool = False,
+    ) -> None:
+        """Say what code this is, where it is not what git says of the program's folder."""
+        source = Source(
+            repository=repository, revision=revision, commit=commit, path=path, dirty=dirty
+        )
+        self._report(RunReport(provenance=Provenance(source=source)))
+
+    def set_config(self, config: Mapping[str, Any]) -> None:
+        """Set the resolved configuration, of any depth."""
+        self._report(RunReport(provenance=Provenance(configuration=struct_of(config))))
+
+    def dataset(
+        self,
+        name: str,
+        data: object = None,
+        *,
+        fingerprint: str = "",
+        location: str = "",
+        row_count: int | None = None,
+    ) -> None:
+        """Say what data the run reads.
+
+        The fingerprint is made of `data`, a path, bytes, an array or a table, if it is not given.
+        """
+        try:
+            dataset = Dataset(name=name) if data is None else files.dataset_of(name, data)
+        except (OSError, TypeError, ValueError) as error:
+            self._complain(f"the data set {name!r} has no fingerprint: {error}")
+            dataset = Dataset(name=name)
+        dataset.fingerprint = fingerprint or dataset.fingerprint
+        dataset.location = location or dataset.location
+        if row_count is not None:
+            dataset.row_count = row_count
+        self._datasets[name] = dataset
+        self._report(RunReport(provenance=Provenance(datasets=self._datasets.values())))
+
+    def output(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        kind: Literal["data", "report", "model", ""] = "",
+        description: str = "",
+    ) -> None:
+        """Publish a file or folder. Its checksum is made in the background."""
+        place = Path(path)
+        output = files.output_of(place, Path.cwd())
+        output.description = printable(description)[:_LONGEST_LINE]
+        output.task_id = here(self.run_id).task_id
+        if kind:
+            output.kind = files.KINDS[kind]
+        output.create_time.FromNanoseconds(time.time_ns())
+        self._report(RunReport(output=output))
+        if self._reporter is not None and output.exists:
+            absolute = place.absolute()
+            self._reporter.errands.add(lambda: self._report_checksum(output, absolute))
+
+    def result(
+        self,
+        *,
+        best_score: float | None = None,
+        best_series: str = "",
+        models_trained: int = 0,
+        best_run_id: str = "",
+        **values: object,
+    ) -> None:
+        """Say what the run has achieved; replaces what was said before."""
+        result = ResultSummary(
+            best_series=best_series,
+            models_trained_count=models_trained,
+            best_run_id=best_run_id,
+            values=struct_of(values),
+        )
+        if best_score is not None:
+            result.best_score = float(best_score)
+        self._report(RunReport(result=result))
+
+    # The end.
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until the server has everything said before; say whether it has."""
+        if self._reporter is None or self._has_ended:
+            return False
+        self._reporter.wait_recorded()
+        return self._reporter.flush(timeout)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """End the run, as the exception says if there is one. Later calls change nothing.
+
+        Waits for the delivery: some seconds at most when the server cannot be reached, longer
+        while it takes things. What is not delivered then is kept and sent by a later program.
+        """
+        self._end(outcome_of(error))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.finish(error)
+
+    # For this package.
+
+    def tap_logging(self) -> None:
+        """Take up what is said through `logging`."""
+        echo = self._reporter.expect_echo if self._reporter is not None else None
+        self._tap = LoggingTap(self._take_record, echo)
+
+    def obey(self, request: ControlRequest) -> None:
+        """Do what the server asks of a run that this program is."""
+        if self._reporter is not None and request.action == RunAction.RUN_ACTION_KILL:
+            kill_this_program(self._reporter, request)
+
+    def know_parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Note what the parameters are: this program has set them."""
+        self._parameters = dict(parameters)
+
+    def end_with_program(self, error: BaseException | None) -> None:
+        """End the run: the program ends."""
+        self.finish(error)
+
+    def before_fork(self) -> None:
+        """Note that a process is about to be forked off."""
+        if self._reporter is not None:
+            self._reporter.before_fork()
+
+    def after_fork_in_child(self) -> None:
+        """Go on as a producer of one's own, which does not end the run."""
+        if self._reporter is not None:
+            self._reporter.become_child()
+
+    def _end(self, outcome: Outcome) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = True
+        open_runs.discard(self)
+        if self._tap is not None:
+            self._tap.close()
+        if self._reporter is not None:
+            try:
+                self._reporter.stop_capture()
+                last = [] if self._reporter.is_child else self._last_reports(outcome)
+                self._reporter.close(last)
+            except Exception as failure:  # noqa: BLE001 - the program's own end is what counts
+                self._complain(f"{type(failure).__name__}: {failure}")
+        self._recorder.mute()
+
+    def _last_reports(self, outcome: Outcome) -> list[RunReport]:
+        assert self._reporter is not None
+        mask = self._reporter.masker.text
+        reports: list[RunReport] = []
+        if outcome.error is not None:
+            place = self._failures.place_of(outcome.error, here(self.run_id))
+            error = error_report(outcome.error, place)
+            error.message, error.traceback = mask(error.message), mask(error.traceback)
+            reports.append(RunReport(error=error))
+            self._add_last_line(error)
+        state = StateReport(
+            state=outcome.state, reason=outcome.reason, message=mask(outcome.message)
+        )
+        if outcome.exit_code is not None:
+            state.exit_code = outcome.exit_code
+        reports.append(RunReport(state=state))
+        for report in reports:
+            report.time.GetCurrentTime()
+        return reports
+
+    def _add_last_line(self, error: ErrorReport) -> None:
+        self._recorder.add_line(
+            LineDraft(
+                time_ns(),
+                LogLevel.LOG_LEVEL_ERROR,
+                Line(f"{error.kind}: {error.message}"),
+                "log",
+                error.task_id,
+                dict(error.context),
+                "trackside",
+            )
+        )
+
+    def _report(self, report: RunReport) -> None:
+        report.time.FromNanoseconds(time_ns())
+        self._recorder.add_report(report)
+
+    def _report_checksum(self, output: Output, path: Path) -> None:
+        output.checksum = files.checksum_of(path)
+        self._report(RunReport(output=output))
+
+    def _say(self, level: int, message: object, context: Mapping[str, Any]) -> None:
+        place = here(self.run_id)
+        line = Line(printable(str(message)))
+        merged = {**place.context(), **context} if place.labels else context
+        self._recorder.add_line(LineDraft(time_ns(), level, line, "log", place.task_id, merged))
+
+    def _take_record(self, record: LoggedRecord) -> None:
+        place = here(self.run_id)
+        self._recorder.add_line(
+            LineDraft(
+                record.time_nanos,
+                record.level,
+                Line(printable(record.message)),
+                "log",
+                place.task_id,
+                {**place.context(), **record.context},
+                record.logger,
+            )
+        )
+
+    def _complain(self, text: str) -> None:
+        if self._reporter is not None:
+            self._reporter.complain(text)
+
+
+def describe_source(run: Run) -> None:
+    """Say what git knows of the program; an errand, for it may take seconds."""
+    source = provenance.source()
+    if source is not None:
+        run.set_source(
+            repository=source.repository,
+            revision=source.revision,
+            commit=source.commit,
+            path=source.path,
+            dirty=source.dirty,
+        )
+
+
+def _numbers(values: Mapping[str, object]) -> dict[str, float]:
+    """Return the values as numbers now: a tensor may be another one when it is looked at later."""
+    return {key: float(cast("float", value)) for key, value in values.items() if value is not None}

@@ -1,0 +1,165 @@
+"""Begins runs: `start_run`."""
+
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trackside.capture.masking import Masker
+from trackside.identifiers import new_identifier
+from trackside.location import discover
+from trackside.session import provenance
+from trackside.session.mode import Mode, launched_run_id, mode
+from trackside.session.open_runs import open_runs
+from trackside.session.recorder import Recorder
+from trackside.session.reporter import HEARTBEAT_SECONDS, Reporter
+from trackside.session.run import Run, describe_source
+from trackside.session.values import printable, struct_of, texts_of, value_of
+from trackside_protos.runs.v1.provenance_pb2 import Provenance
+from trackside_protos.runs.v1.report_pb2 import AttributesReport, RunReport, StateReport
+from trackside_protos.runs.v1.run_pb2 import Run as RunMessage
+from trackside_protos.runs.v1.run_state_pb2 import RunState
+from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest
+
+
+def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
+    name: str = "",
+    *,
+    project: str = "",
+    params: Mapping[str, Any] | None = None,
+    tags: Iterable[str] = (),
+    labels: Mapping[str, Any] | None = None,
+    notes: str = "",
+    description: str = "",
+    termination_protection: bool = False,
+    parent: "Run | str | None" = None,
+    config: Mapping[str, Any] | None = None,
+    capture: bool = True,
+) -> Run:
+    """Begin a run and return it; use it in a `with` statement, or call `finish`.
+
+    In a program that was launched for a run, attaches to that run: its launcher decides how it
+    ends, and its output is captured there. Returns at once, whether there is a server or not.
+
+    Args:
+        name: What people call it; by default the program's name.
+        project: The project it belongs to; by default `default`.
+        params: What varies between runs of one kind.
+        tags: Free words.
+        labels: Free pairs.
+        notes: Free text in Markdown.
+        description: One line for people.
+        termination_protection: Whether the run stays IDLE when its work has ended.
+        parent: The run that this one is a child of, or its id.
+        config: The resolved configuration, of any depth.
+        capture: Whether output and `logging` of the program become log entries.
+
+    Raises:
+        ValueError: `TRACKSIDE_MODE` names no mode.
+    """
+    chosen = mode()
+    if isinstance(tags, str):
+        tags = (tags,)
+    launched = launched_run_id()
+    run = RunMessage(
+        run_id=launched or new_identifier(),
+        name=printable(name) or _program_name(),
+        project=project,
+        tags=[printable(str(tag)) for tag in tags],
+        labels=texts_of(labels),
+        notes=printable(notes),
+        description=printable(description),
+        termination_protection=termination_protection,
+        parent_run_id=parent.run_id if isinstance(parent, Run) else parent or "",
+        engine=provenance.runtime(),
+    )
+    run.heartbeat_interval.seconds = HEARTBEAT_SECONDS
+    for key, value in (params or {}).items():
+        run.parameters[printable(str(key))].CopyFrom(value_of(value))
+    if chosen is Mode.DISABLED:
+        opened = _disabled(run)
+    elif launched:
+        opened = _attach(run, chosen, config, capture=capture)
+    else:
+        opened = _create(run, chosen, config, capture=capture)
+    if params is not None or not launched:
+        opened.know_parameters(params or {})
+    return opened
+
+
+def current_run() -> Run | None:
+    """Return the run that was started last in this program and has not ended."""
+    newest = open_runs.newest
+    return newest if isinstance(newest, Run) else None
+
+
+def _disabled(message: RunMessage) -> Run:
+    recorder = Recorder(Masker([]), lambda _: None)
+    recorder.mute()
+    return Run(message.run_id, message.name, None, recorder)
+
+
+def _create(
+    message: RunMessage, chosen: Mode, config: Mapping[str, Any] | None, *, capture: bool
+) -> Run:
+    create = CreateRunRequest(run=message, producer_id=f"sdk-{new_identifier()}")
+    reporter = Reporter(discover(), chosen, message.run_id, create)
+    about = provenance.surroundings()
+    about.command[:] = [reporter.masker.text(word) for word in about.command]
+    running = RunReport(state=StateReport(state=RunState.RUN_STATE_RUNNING))
+    return _open(message, reporter, [running], about, config, capture=capture)
+
+
+def _attach(
+    message: RunMessage, chosen: Mode, config: Mapping[str, Any] | None, *, capture: bool
+) -> Run:
+    reporter = Reporter(discover(), chosen, message.run_id, None)
+    attributes = AttributesReport(
+        engine=message.engine,
+        workflow_name=message.name,
+        tags=message.tags,
+        labels=message.labels,
+        description=message.description,
+        parameters=message.parameters,
+    )
+    # The launcher knows command, machine and folders better, and captures the output.
+    first = [RunReport(attributes=attributes)]
+    run = _open(message, reporter, first, Provenance(), config, capture=False)
+    if capture:
+        run.tap_logging()
+    return run
+
+
+def _open(
+    message: RunMessage,
+    reporter: Reporter,
+    first: list[RunReport],
+    about: Provenance,
+    config: Mapping[str, Any] | None,
+    *,
+    capture: bool,
+) -> Run:
+    run = Run(message.run_id, message.name, reporter, reporter.recorder)
+    if config:
+        about.configuration.CopyFrom(struct_of(config))
+    if about.ByteSize():
+        first.append(RunReport(provenance=about))
+    now = time.time_ns()
+    for report in first:
+        report.time.FromNanoseconds(now)
+    reporter.say(first)
+    is_first = open_runs.newest is None
+    open_runs.add(run)
+    if capture:
+        run.tap_logging()
+        if is_first:  # the output of a process can go to one run only
+            reporter.capture()
+    reporter.start(run.obey)
+    reporter.errands.add(lambda: describe_source(run))
+    return run
+
+
+def _program_name() -> str:
+    program = sys.argv[0] if sys.argv else ""
+    return Path(program).stem or "python"

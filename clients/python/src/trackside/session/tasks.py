@@ -1,0 +1,96 @@
+"""Tasks: the nodes that a run executes."""
+
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from trackside.identifiers import new_identifier
+from trackside.session.failure import FailurePlace, sentence_of
+from trackside.session.place import Place, Visit, here
+from trackside.session.recorder import Recorder
+from trackside.session.values import printable
+from trackside_protos.runs.v1 import task_pb2
+from trackside_protos.runs.v1.report_pb2 import RunReport
+from trackside_protos.runs.v1.task_pb2 import TaskState
+
+_LONGEST_MESSAGE: Final = 1_024
+_LONGEST_SCRIPT: Final = 60 << 10
+
+
+class Task:
+    """One execution of a node; a context manager. Log entries inside belong to it."""
+
+    def __init__(
+        self, recorder: Recorder, failures: FailurePlace, run_id: str, report: task_pb2.Task
+    ) -> None:
+        """Begin to run; made by `Run.task`, not by users."""
+        outer = here(run_id)
+        self._recorder = recorder
+        self._failures = failures
+        self._end_state = TaskState.TASK_STATE_SUCCEEDED
+        self._report = report
+        report.task_id = new_identifier()
+        report.parent_task_id = outer.task_id
+        report.scope_path = outer.scope_path
+        report.context.update({**outer.context(), **report.context})
+        report.script = report.script[:_LONGEST_SCRIPT]
+        report.state = TaskState.TASK_STATE_RUNNING
+        report.create_time.GetCurrentTime()
+        self._attempt = report.attempts.add(number=1, state=TaskState.TASK_STATE_RUNNING)
+        for message in (report, self._attempt):
+            message.submit_time.CopyFrom(report.create_time)
+            message.start_time.CopyFrom(report.create_time)
+        self._visit = Visit(
+            Place(run_id, outer.scope_path, report.task_id, report.name, outer.labels)
+        )
+        recorder.touch(self)
+
+    @property
+    def task_id(self) -> str:
+        """Its id, unique within the run."""
+        return self._report.task_id
+
+    def cached(self) -> None:
+        """Say that an earlier execution satisfies it: it ends CACHED."""
+        self._end_state = TaskState.TASK_STATE_CACHED
+
+    def message(self, text: str) -> None:
+        """Say what it does now."""
+        self._report.message = printable(text)[:_LONGEST_MESSAGE]
+        self._recorder.touch(self)
+
+    def fail(self, message: str) -> None:
+        """Say that it failed, where no exception says so."""
+        self._end_state = TaskState.TASK_STATE_FAILED
+        self._attempt.error_message = printable(message)[:_LONGEST_MESSAGE]
+
+    def end(self) -> None:
+        """Say that it is over; later calls change nothing."""
+        if self._report.HasField("end_time"):
+            return
+        self._report.state = self._attempt.state = self._end_state
+        self._report.end_time.GetCurrentTime()
+        self._attempt.end_time.CopyFrom(self._report.end_time)
+        self._recorder.touch(self)
+
+    def __enter__(self) -> Self:
+        self._visit.enter()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._failures.note(error, self._visit.place)
+        self._visit.leave()
+        if error is not None and not isinstance(error, GeneratorExit):
+            self.fail(sentence_of(error))
+        self.end()
+
+    def snapshot(self) -> RunReport:
+        """Return the report on its present state."""
+        report = RunReport(task=self._report)
+        report.time.FromNanoseconds(time.time_ns())
+        return report

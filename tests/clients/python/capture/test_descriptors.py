@@ -1,0 +1,121 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trackside.capture.descriptors import CapturedDescriptor, CaptureError
+from trackside.capture.masking import Masker
+
+
+@pytest.fixture
+def descriptor(tmp_path: Path) -> int:
+    return os.open(tmp_path / "seen", os.O_RDWR | os.O_CREAT)
+
+
+def seen(descriptor: int) -> bytes:
+    return os.pread(descriptor, 1 << 20, 0)
+
+
+def test_what_is_written_is_captured_and_seen(descriptor: int, tmp_path: Path) -> None:
+    captured = CapturedDescriptor(descriptor, tmp_path, Masker([]))
+
+    os.write(descriptor, b"one\n")
+    subprocess.run(["/bin/echo", "two"], stdout=descriptor, check=True)
+    lines = captured.stop()
+    os.write(descriptor, b"three\n")
+
+    assert [line.message for line in lines] == ["one", "two"]
+    assert seen(descriptor) == b"one\ntwo\nthree\n"
+    os.close(descriptor)
+
+
+def test_what_is_captured_leaves_no_file(descriptor: int, tmp_path: Path) -> None:
+    captured = CapturedDescriptor(descriptor, tmp_path / "folder", Masker([]))
+
+    left = list((tmp_path / "folder").iterdir())
+
+    assert left == []
+    captured.stop()
+    os.close(descriptor)
+
+
+def test_secrets_are_masked_in_the_log_alone(descriptor: int, tmp_path: Path) -> None:
+    captured = CapturedDescriptor(descriptor, tmp_path, Masker(["hunter22"]))
+
+    os.write(descriptor, b"it is hunter22\n")
+    lines = captured.stop()
+
+    assert [line.message for line in lines] == ["it is ********"]
+    assert seen(descriptor) == b"it is hunter22\n"
+    os.close(descriptor)
+
+
+def test_more_than_a_pipe_takes_blocks_nobody_who_holds_pythons_lock(tmp_path: Path) -> None:
+    source = """
+import ctypes, os, sys
+from pathlib import Path
+from trackside.capture.descriptors import CapturedDescriptor
+from trackside.capture.masking import Masker
+captured = CapturedDescriptor(1, Path(sys.argv[1]), Masker([]))
+write = ctypes.PyDLL(None).write  # keeps Python's lock
+data = b"x" * 99 + b"\\n"
+for _ in range(100_000):
+    write(1, data, len(data))
+lines = captured.stop()
+print(len(lines), file=sys.stderr)
+"""
+    ended = subprocess.run(  # noqa: S603 - the test's own words
+        [sys.executable, "-c", source, tmp_path], capture_output=True, check=True, timeout=20
+    )
+
+    assert len(ended.stdout) == 10_000_000
+    assert ended.stderr == b"100000\n"
+
+
+def test_a_child_that_lives_on_holds_nothing_up(descriptor: int, tmp_path: Path) -> None:
+    captured = CapturedDescriptor(descriptor, tmp_path, Masker([]))
+    child = subprocess.Popen(["/bin/sh", "-c", "echo here; read line"], stdin=-1, stdout=descriptor)
+    lines = []
+    while not lines:
+        lines = captured.read(0)
+
+    captured.stop()
+
+    assert [line.message for line in lines] == ["here"]
+    child.communicate()
+    os.close(descriptor)
+
+
+def test_programs_do_not_find_a_child_that_is_not_theirs(descriptor: int, tmp_path: Path) -> None:
+    captured = CapturedDescriptor(descriptor, tmp_path, Masker([]))
+
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+    captured.stop()
+    os.close(descriptor)
+
+
+def test_a_closed_descriptor_cannot_be_captured(tmp_path: Path) -> None:
+    closed = os.open(tmp_path / "x", os.O_RDWR | os.O_CREAT)
+    os.close(closed)
+
+    with pytest.raises(CaptureError):
+        CapturedDescriptor(closed, tmp_path, Masker([]))
+
+
+def test_a_terminal_stays_one(tmp_path: Path) -> None:
+    outer, inner = os.openpty()
+    captured = CapturedDescriptor(inner, tmp_path, Masker([]))
+
+    os.write(inner, b"hello\n")
+    is_terminal = os.isatty(inner)
+    lines = captured.stop()
+
+    assert is_terminal
+    assert [line.message for line in lines] == ["hello"]
+    assert os.read(outer, 100) == b"hello\r\n"
+    os.close(outer)
+    os.close(inner)

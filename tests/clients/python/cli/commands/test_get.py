@@ -1,0 +1,176 @@
+import json
+
+import grpc
+import pytest
+import yaml
+
+from support.command_line import Command
+from support.example_runs import CHILD_ID, PARENT_ID, child, outputs, parent, processes, runners
+from support.example_runs import series as example_series
+from support.example_runs import tasks as example_tasks
+from support.scripted_server import Refused, ScriptedServer
+from trackside_protos.metrics.v1.metrics_service_pb2 import ListSeriesResponse
+from trackside_protos.runners.v1.runners_service_pb2 import ListRunnersResponse
+from trackside_protos.runs.v1.runs_service_pb2 import (
+    ListOutputsResponse,
+    ListProcessesResponse,
+    ListRunsResponse,
+    ListTasksResponse,
+)
+from trackside_protos.runs.v1.task_pb2 import TaskState
+
+
+@pytest.fixture(autouse=True)
+def lists(server: ScriptedServer) -> None:
+    server.answers["ListRuns"] = ListRunsResponse(runs=[parent(), child()])
+    server.answers["ListTasks"] = ListTasksResponse(tasks=example_tasks())
+    server.answers["ListProcesses"] = ListProcessesResponse(processes=processes())
+    server.answers["ListSeries"] = ListSeriesResponse(series=example_series())
+    server.answers["ListOutputs"] = ListOutputsResponse(outputs=outputs())
+    server.answers["ListRunners"] = ListRunnersResponse(runners=runners())
+
+
+def test_runs_are_listed_for_people(command: Command) -> None:
+    done = command("get", "runs")
+
+    assert done.code == 0
+    assert done.out.splitlines()[0].split() == [
+        "RUN",
+        "NAME",
+        "STATE",
+        "PROGRESS",
+        "CREATED",
+        "DURATION",
+    ]
+    assert done.out.splitlines()[1].startswith(f"{PARENT_ID}  digits sweep  RUNNING")
+
+
+def test_runs_are_listed_for_programs_as_proto3_json(command: Command) -> None:
+    done = command("get", "runs", "--all", "-o", "json")
+
+    listed = json.loads(done.out)["runs"]
+    assert [run["runId"] for run in listed] == [PARENT_ID, CHILD_ID]
+    assert listed[1]["createTime"].endswith("Z")
+    assert listed[1]["tags"] == ["digits", "quick"]
+    assert listed[0]["tags"] == []
+
+
+def test_yaml_says_the_same_as_json(command: Command) -> None:
+    as_json = json.loads(command("get", "runs", "-o", "json").out)
+    as_yaml = yaml.safe_load(command("get", "runs", "-o", "yaml").out)
+
+    assert as_yaml == as_json
+
+
+def test_names_are_one_a_line(command: Command) -> None:
+    assert command("get", "runs", "-o", "name").out == f"{PARENT_ID}\n{CHILD_ID}\n"
+
+
+def test_options_become_a_filter(command: Command, server: ScriptedServer) -> None:
+    command("get", "runs", "--all", "--tag", "a", "--state", "FAILED", "--sort", "name desc")
+
+    asked = server.requests["ListRuns"][0]
+    assert (asked.filter, asked.order_by) == ('state = "FAILED" AND tag = "a"', "name desc")
+
+
+def test_more_runs_than_asked_for_are_mentioned(command: Command) -> None:
+    done = command("get", "runs", "--limit", "1")
+
+    assert len(done.out.splitlines()) == 2
+    assert done.err == "There are more than 1: --limit N shows more, --filter chooses.\n"
+
+
+def test_an_empty_list_says_so_to_people_only(command: Command, server: ScriptedServer) -> None:
+    server.answers["ListRuns"] = ListRunsResponse()
+
+    people, programs = command("get", "runs"), command("get", "runs", "-o", "json")
+
+    assert (people.out, people.err.startswith("No runs.")) == ("", True)
+    assert (json.loads(programs.out), programs.err) == ({"runs": []}, "")
+
+
+def test_a_filter_that_cannot_be_read_is_a_usage_error(
+    command: Command, server: ScriptedServer
+) -> None:
+    server.answers["ListRuns"] = Refused(
+        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FILTER", "There is no field 'stat'."
+    )
+
+    done = command("get", "runs", "--filter", "stat = RUNNING")
+
+    assert (done.code, done.out, done.err) == (2, "", "error: There is no field 'stat'.\n")
+
+
+@pytest.mark.parametrize(
+    ("what", "first", "names"),
+    [
+        ("tasks", "TASK", [f"{CHILD_ID}/load", f"{CHILD_ID}/scale"]),
+        ("processes", "PROCESS", ["load", "A:B:FIT"]),
+        ("metrics", "SERIES", ["accuracy", "loss"]),
+        ("outputs", "SIZE", ["model.joblib", "report.html"]),
+    ],
+)
+def test_parts_of_a_run_are_listed(
+    what: str, first: str, names: list[str], command: Command
+) -> None:
+    table = command("get", what, CHILD_ID)
+    wide = command("get", what, CHILD_ID, "-o", "wide")
+    as_json = command("get", what, CHILD_ID, "-o", "json")
+    as_names = command("get", what, CHILD_ID, "-o", "name")
+
+    assert table.out.startswith(first)
+    assert len(wide.out) > len(table.out) or what == "processes"
+    assert [len(listed) > 1 for listed in json.loads(as_json.out).values()] == [True]
+    assert as_names.out.splitlines()[:2] == names
+
+
+def test_runners_are_listed(command: Command) -> None:
+    assert command("get", "runners").out.splitlines()[1].startswith("local   box     connected")
+    assert command("get", "runners", "-o", "name").out == "local\nslurm\n"
+    assert len(json.loads(command("get", "runners", "-o", "json").out)["runners"]) == 2
+
+
+def test_tasks_are_chosen_by_state_and_process(command: Command, server: ScriptedServer) -> None:
+    command("get", "tasks", CHILD_ID, "--state", "failed", "--process", "p", "--limit", "5")
+
+    asked = server.requests["ListTasks"][0]
+    assert (list(asked.states), asked.process) == ([TaskState.TASK_STATE_FAILED], "p")
+
+
+def test_a_run_that_is_not_there_is_not_found(command: Command, server: ScriptedServer) -> None:
+    server.answers["ListRuns"] = ListRunsResponse()
+
+    done = command("get", "tasks", "nothing-such")
+
+    assert done.code == 3
+    assert done.err.startswith("error: no run has the id, the beginning of an id or the name")
+
+
+def test_a_server_that_is_away_is_told_in_two_lines(
+    command: Command, server: ScriptedServer
+) -> None:
+    server.stop()
+
+    done = command("get", "runs")
+
+    assert (done.code, done.out) == (6, "")
+    assert done.err.splitlines() == [
+        f"error: no server answers at {server.address}: connection refused",
+        "hint: start a server with `trackside up`, or set TRACKSIDE_SERVER to another address",
+    ]
+
+
+def test_another_server_is_asked_when_named(command: Command) -> None:
+    done = command("get", "runs", "--server", "127.0.0.1:1")
+
+    assert (done.code, "127.0.0.1:1" in done.err) == (6, True)
+
+
+def test_a_token_that_is_refused_has_its_code(command: Command, server: ScriptedServer) -> None:
+    server.answers["ListRuns"] = Refused(
+        grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REFUSED", "A valid token is needed."
+    )
+
+    done = command("get", "runs", "--all")
+
+    assert (done.code, "TRACKSIDE_TOKEN" in done.err) == (4, True)

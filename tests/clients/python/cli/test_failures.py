@@ -1,0 +1,53 @@
+import click
+import pytest
+
+from trackside.cli.exit_codes import ExitCode
+from trackside.cli.failures import CommandError, exit_code_of, explanation
+from trackside.client import errors
+from trackside.client.errors import ErrorFacts, FieldViolation
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ServerFailedError("x"), ExitCode.ERROR),
+        (errors.OverloadedError("x"), ExitCode.ERROR),
+        (errors.InvalidRequestError("x"), ExitCode.USAGE),
+        (errors.AmbiguousNameError("x", []), ExitCode.USAGE),
+        (errors.NotFoundError("x"), ExitCode.NOT_FOUND),
+        (errors.TokenRefusedError("x"), ExitCode.NOT_ALLOWED),
+        (errors.ConflictError("x"), ExitCode.CONFLICT),
+        (errors.ServerUnreachableError("x"), ExitCode.UNREACHABLE),
+        (errors.CallTimeoutError("x"), ExitCode.TIMEOUT),
+        (CommandError("x", code=ExitCode.USAGE), ExitCode.USAGE),
+        (click.UsageError("x"), ExitCode.USAGE),
+        (OSError("x"), ExitCode.ERROR),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error: Exception, code: ExitCode) -> None:
+    assert exit_code_of(error) == code
+
+
+def test_an_error_is_told_in_one_line_with_fields_hint_and_request_id() -> None:
+    facts = ErrorFacts(fields=[FieldViolation("run.name", "too long")], request_id="e42")
+    error = errors.InvalidRequestError("The request is wrong.", facts, hint="make it shorter")
+
+    assert explanation(error) == [
+        "error: The request is wrong.",
+        "  run.name: too long",
+        "hint: make it shorter",
+        "request id: e42",
+    ]
+
+
+def test_what_a_server_says_is_made_harmless() -> None:
+    assert explanation(errors.NotFoundError("\x1b[2J", hint="-")) == [
+        "error: \\x1b[2J",
+        "hint: -",
+    ]
+
+
+def test_an_error_of_the_machine_is_told_without_a_traceback() -> None:
+    lines = explanation(PermissionError(13, "Permission denied"))
+
+    assert lines == ["error: PermissionError: [Errno 13] Permission denied"]

@@ -1,0 +1,119 @@
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import click
+import pytest
+
+from trackside.cli import main
+from trackside.version import VERSION
+
+
+def _modules_after(*arguments: str) -> set[str]:
+    """The modules that a command line leaves imported."""
+    code = (
+        "import sys; from trackside.cli.main import run; "
+        f"run({list(arguments)!r}); print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(  # noqa: S603  # our own interpreter
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+def test_version_imports_nothing_heavy() -> None:
+    heavy = {
+        "grpc",
+        "rich",
+        "google.protobuf",
+        "yaml",
+        "importlib.metadata",
+        "asyncio",
+        "platformdirs",
+    }
+
+    assert not heavy & _modules_after("version")
+
+
+def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["version"]) == 0
+    assert capsys.readouterr().out == f"trackside {VERSION}\n"
+
+
+def test_a_mistyped_command_is_met_with_a_proposal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["lgos"]) == 2
+
+    assert capsys.readouterr().err.splitlines() == [
+        "error: No such command 'lgos'. Did you mean 'logs'?",
+        "hint: `trackside --help` shows what it takes",
+    ]
+
+
+def test_a_command_of_another_package_says_which(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main, "_offered", dict[str, EntryPoint])
+
+    assert main.run(["up"]) == 1
+
+    assert capsys.readouterr().err.splitlines() == [
+        "error: `trackside up` comes with another package",
+        "hint: pip install trackside-standalone",
+    ]
+
+
+@click.command(help="Start a server.")
+def up_of_a_test() -> None:
+    click.echo("it is up")
+
+
+def _load(_: EntryPoint) -> click.Command:
+    return up_of_a_test
+
+
+def test_another_package_offers_a_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = EntryPoint("up", f"{__name__}:up_of_a_test", "trackside.commands")
+    monkeypatch.setattr(EntryPoint, "load", _load)
+    monkeypatch.setattr(main, "_offered", lambda: {"up": offered})
+
+    assert main.run(["up"]) == 0
+    assert main.run(["--help"]) == 0
+
+    assert "up        Start a server." in capsys.readouterr().out
+
+
+def test_own_commands_are_found_without_a_scan_of_what_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def scan() -> dict[str, EntryPoint]:
+        raise AssertionError
+
+    monkeypatch.setattr(main, "_offered", scan)
+
+    assert main.run(["version"]) == 0
+
+
+def test_an_interruption_has_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.trackside, "invoke", interrupt)
+
+    assert main.run(["version"]) == 130
+
+
+def test_a_reader_that_goes_away_is_no_failure() -> None:
+    process = subprocess.Popen(  # our own interpreter
+        [sys.executable, "-c", "from trackside.cli.main import main; main()", "help", "filter"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+
+    _, said = process.communicate()
+
+    assert said == b""
+    assert process.returncode == 141

@@ -1,0 +1,49 @@
+import pytest
+
+from trackside.cli.run_choice import RunChoice
+
+_ACTIVE_OR_RECENT = (
+    '((state = "PENDING" OR state = "INITIALIZING" OR state = "RUNNING" OR state = "STOPPING"'
+    ' OR state = "IDLE") OR end_time > -24h)'
+)
+
+
+@pytest.mark.parametrize(
+    ("choice", "text"),
+    [
+        (RunChoice(), f'owner = "ann" AND {_ACTIVE_OR_RECENT} AND NOT parent:*'),
+        (RunChoice(every=True), ""),
+        (RunChoice(every=True, owner="me"), 'owner = "ann"'),
+        (RunChoice(owner="bob"), f'owner = "bob" AND {_ACTIVE_OR_RECENT} AND NOT parent:*'),
+        (RunChoice(owner="any"), f"{_ACTIVE_OR_RECENT} AND NOT parent:*"),
+        (
+            RunChoice(every=True, states=("failed", "idle")),
+            '(state = "FAILED" OR state = "IDLE")',
+        ),
+        (RunChoice(states=("failed",)), 'owner = "ann" AND state = "FAILED" AND NOT parent:*'),
+        (RunChoice(every=True, tags=("a", "b")), 'tag = "a" AND tag = "b"'),
+        (RunChoice(every=True, search="ridge fold"), '"ridge" AND "fold"'),
+        (
+            RunChoice(every=True, project="p", filter_text="a = 1 OR b = 2"),
+            'project = "p" AND (a = 1 OR b = 2)',
+        ),
+        (RunChoice(parent="@latest"), 'owner = "ann" AND parent = "the-parent"'),
+    ],
+    ids=[
+        "mine, active and recent",
+        "all",
+        "all of mine",
+        "another's",
+        "anybody's",
+        "states",
+        "a state shows any time",
+        "tags",
+        "words",
+        "own filter",
+        "children",
+    ],
+)
+def test_options_make_a_filter(choice: RunChoice, text: str) -> None:
+    parent = "the-parent" if choice.parent else ""
+
+    assert choice.filter_of("ann", parent) == text

@@ -1,0 +1,3 @@
+from support.reporting import append_server, location, programs, reporting
+
+__all__ = ["append_server", "location", "programs", "reporting"]

@@ -1,0 +1,22 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from support.reporting import append_server, location, reporting
+from trackside.location import Location
+
+__all__ = ["append_server", "location", "reporting"]
+
+README = Path(__file__).parents[3] / "clients/python/README.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_run(
+    example: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reporting: Location
+) -> None:
+    assert reporting.home == tmp_path
+    monkeypatch.chdir(tmp_path)
+
+    exec(example, {})  # noqa: S102 - our own page
