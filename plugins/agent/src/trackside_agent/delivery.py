@@ -1,0 +1,111 @@
+"""The agent's use of the SDK's spool and sender: one spool per run, one sender for all.
+
+The producer is the agent, under its id; its epoch is that of its start, so that an agent that was
+left behind can write nothing more. Spools of earlier starts are delivered before later ones. They
+are durable: the server never has anything that a later start would not find on the disk.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from trackside.delivery.delivery import Delivery
+from trackside.delivery.outbox import Outbox
+from trackside.delivery.wire import Item
+from trackside.location import Location
+from trackside.spool.frames import Service
+from trackside_protos.runs.v1.run_pb2 import ControlRequest
+
+CROWDED_BYTES: Final = 64 << 20
+"""A spool with more than this takes in no output that can be read later as well."""
+
+CHECK_SECONDS: Final = 1.0
+
+
+class Spool:
+    """What is on its way of one run."""
+
+    def __init__(self, outbox: Outbox, is_connected: Callable[[], bool]) -> None:
+        self.is_connected = is_connected
+        """Whether the server answered last time."""
+        self._outbox = outbox
+        self._checked = 0.0
+        self._crowded = False
+
+    @property
+    def note(self) -> bytes:
+        """The note beside the newest batch, also of earlier starts of the agent."""
+        return self._outbox.note
+
+    def append(self, service: Service, items: Sequence[Item], note: bytes) -> None:
+        """Add items that fit one batch, with their note. Survives the death of the agent."""
+        if items:
+            self._outbox.append({service: items}, note=note)
+
+    def close(self) -> None:
+        """Say that nothing more comes."""
+        self._outbox.close()
+
+    def is_crowded(self) -> bool:
+        """Return whether so much waits for delivery that reading more output should wait too."""
+        now = time.monotonic()
+        if now - self._checked >= CHECK_SECONDS:
+            self._checked, self._crowded = now, self._size() > CROWDED_BYTES
+        return self._crowded
+
+    def _size(self) -> int:
+        folder = self._outbox.spool.folder
+        size = 0
+        for number in folder.segments():
+            path = folder.segment(number)
+            size += path.stat().st_size if path.exists() else 0
+        return size
+
+
+class Sender:
+    """Delivers all spools of this agent, exactly once, whenever the server can be reached."""
+
+    def __init__(
+        self,
+        location: Location,
+        agent_id: str,
+        epoch: int,
+        *,
+        on_control: Callable[[str, ControlRequest], None],
+        on_warning: Callable[[str], None],
+    ) -> None:
+        self._delivery = Delivery(location, on_control=on_control, on_warning=on_warning)
+        self._agent_id = agent_id
+        self._epoch = epoch
+
+    def open(self, run_id: str) -> Spool:
+        """Return the spool of a run that is held; call it once a run."""
+        outbox = self._delivery.open(run_id, self._agent_id, epoch=self._epoch, durable=True)
+        return Spool(outbox, lambda: self._delivery.reach.connected)
+
+    def finish(self, run_id: str) -> None:
+        """Close what an earlier start has said of a run, if that was not done, and deliver it."""
+        newest = self._delivery.newest(run_id, self._agent_id)
+        if newest is not None and not newest.closing:
+            self.open(run_id).close()
+        self.deliver_rest(run_id)
+
+    def deliver_rest(self, run_id: str) -> None:
+        """Deliver what ended producers of a run left in their spools, the agent's own too."""
+        self._delivery.adopt_run(run_id, also_kept=True)
+
+    def deliver_leftovers(self) -> None:
+        """Deliver what programs of this home that ended without a server have left."""
+        self._delivery.adopt_leftovers()
+
+    def is_delivered(self, run_id: str) -> bool:
+        """Return whether nothing that the agent said of a run is left that could be delivered."""
+        return not any(
+            (one.run_id, one.identity.producer_id) == (run_id, self._agent_id)
+            for one in self._delivery.left()
+            if not one.given_up
+        )
+
+    def stop(self) -> None:
+        """Send nothing more; what is left waits for the next start."""
+        self._delivery.stop()

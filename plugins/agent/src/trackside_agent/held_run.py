@@ -1,0 +1,208 @@
+"""The life of one run in the agent: launched once, adopted until it has ended, killed on demand."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from trackside_agent import translation
+from trackside_agent.commands import fill, json_of
+from trackside_agent.delivery import Spool
+from trackside_agent.masking import Mask
+from trackside_agent.plugin_calls import Pauses, PluginFaultError, call
+from trackside_agent.reporting import Note, SpoolingReporter
+from trackside_agent.run_folder import RunFolder, StoredCommand
+from trackside_plugin_interface import (
+    Ending,
+    EngineUnavailableError,
+    ErrorReport,
+    Handle,
+    Runner,
+    RunSpec,
+    RunState,
+    SpecRefusedError,
+    StateReason,
+)
+from trackside_protos.runners.v1.runners_service_pb2 import Assignment
+from trackside_protos.runs.v1.report_pb2 import (
+    ControlReport,
+    ControlStep,
+    RunReport,
+    StateReport,
+)
+
+HEARTBEAT_SECONDS: Final = 10.0
+FAULTS_BEFORE_REFUSAL: Final = 3
+LAST_WORDS_SECONDS: Final = 30.0
+"""How long a runner may take to report the end of a run that it has killed."""
+
+logger = logging.getLogger(__name__)
+
+
+class HeldRun:
+    """One run that this agent holds. To be used on the loop of its runner."""
+
+    def __init__(
+        self, folder: RunFolder, assignment: Assignment, runner: Runner, server: str
+    ) -> None:
+        self.folder = folder
+        self.runner = runner
+        self._run = assignment.run
+        self._token = assignment.reporter_token
+        self._server = server
+        self._kill_wanted = asyncio.Event()
+        self._acknowledged: set[str] = set()
+        self._reporter: SpoolingReporter | None = None
+
+    async def live(self, spool: Spool) -> None:
+        """Hold the run to its end. Cancelled when the agent stops: then the run goes on without."""
+        mask = Mask(self._token, self._run.launch.environment)
+        reporter = self._reporter = SpoolingReporter(spool, Note.decode(spool.note), mask)
+        heart = asyncio.ensure_future(self._beat(reporter))
+        try:
+            if not reporter.has_ended:
+                self.obey()
+                reporter.end(await self._to_the_end(reporter))
+            # In this order: once a spool is closed it may be delivered and gone, and with it
+            # what says that the run's output was read to its end.
+            self.folder.mark_ended()
+            spool.close()
+        finally:
+            heart.cancel()
+            if not self.folder.is_ended:
+                reporter.flush()
+
+    def obey(self) -> None:
+        """Take up what was asked and stored: acknowledge it, and see that it is done."""
+        if self._reporter is None:
+            return
+        for command in self.folder.commands:
+            if command.request_id not in self._acknowledged:
+                self._acknowledged.add(command.request_id)
+                step = ControlStep.CONTROL_STEP_ACKNOWLEDGED
+                self._reporter.report(_control_report(command, step))
+            self._kill_wanted.set()
+
+    async def _to_the_end(self, reporter: SpoolingReporter) -> list[RunReport]:
+        """Launch and adopt the run, and return what is to be said of its end."""
+        if self._kill_wanted.is_set() and not self.folder.is_launching:
+            ending = Ending(message="before it was launched")
+            return self._last_words(ending)
+        try:
+            handle = self.folder.handle or await self._launch(reporter)
+        except SpecRefusedError as error:
+            return self._refusal(reporter, str(error))
+        self.folder.store_handle(handle)
+        return self._last_words(await self._adopt(handle, reporter))
+
+    async def _launch(self, reporter: SpoolingReporter) -> Handle:
+        """Launch the run, however often that must be tried.
+
+        Raises:
+            SpecRefusedError: It can never be launched.
+        """
+        spec = self._spec()
+        self.folder.mark_launching()
+        pauses, faults = Pauses(), 0
+        while True:
+            try:
+                return await call(self.runner.name, self.runner.launch(spec, reporter))
+            except EngineUnavailableError as error:
+                reporter.state(
+                    RunState.PENDING,
+                    reason=StateReason.WAITING_FOR_RESOURCES,
+                    message=str(error),
+                )
+            except PluginFaultError as error:
+                faults += 1
+                if faults == FAULTS_BEFORE_REFUSAL:
+                    raise SpecRefusedError(str(error)) from error
+            await asyncio.sleep(pauses.next())
+
+    def _spec(self) -> RunSpec:
+        launch = self._run.launch
+        parameters = {key: json_of(value) for key, value in self._run.parameters.items()}
+        return RunSpec(
+            run_id=self._run.run_id,
+            name=self._run.name,
+            command=fill(launch.command, parameters),
+            work_directory=launch.work_directory,
+            environment=dict(launch.environment),
+            parameters=parameters,
+            server=self._server,
+            token=self._token,
+            run_directory=self.folder.runner_directory,
+        )
+
+    async def _adopt(self, handle: Handle, reporter: SpoolingReporter) -> Ending:
+        """Follow the run to its end; kill it meanwhile when that is wanted."""
+        following = asyncio.ensure_future(self._follow(handle, reporter))
+        killing = asyncio.ensure_future(self._kill(handle))
+        try:
+            await asyncio.wait((following, killing), return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(following, LAST_WORDS_SECONDS)
+            elif self._kill_wanted.is_set():
+                await killing  # it is for the runner to say that nothing is left
+        finally:
+            following.cancel()
+            killing.cancel()
+        return reporter.ending or Ending()
+
+    async def _follow(self, handle: Handle, reporter: SpoolingReporter) -> None:
+        pauses = Pauses()
+        while reporter.ending is None:
+            try:
+                await call(self.runner.name, self.runner.adopt(handle, reporter))
+            except SpecRefusedError as error:
+                reporter.finished(Ending(message=str(error)))
+            except (EngineUnavailableError, PluginFaultError) as error:
+                logger.warning("run %s cannot be followed now: %s", self._run.run_id, error)
+                await asyncio.sleep(pauses.next())
+            else:
+                if reporter.ending is None:
+                    logger.warning("runner %s left a run that has not ended", self.runner.name)
+                    await asyncio.sleep(pauses.next())
+
+    async def _kill(self, handle: Handle) -> None:
+        await self._kill_wanted.wait()
+        pauses = Pauses()
+        while True:
+            try:
+                await call(self.runner.name, self.runner.kill(handle))
+            except (EngineUnavailableError, PluginFaultError, SpecRefusedError) as error:
+                logger.warning("run %s cannot be killed now: %s", self._run.run_id, error)
+                await asyncio.sleep(pauses.next())
+            else:
+                return
+
+    def _refusal(self, reporter: SpoolingReporter, message: str) -> list[RunReport]:
+        reporter.error(ErrorReport(kind="LaunchRefused", message=message))
+        state = StateReport(
+            state=translation.state_value("FAILED"),
+            reason=translation.reason_value("LAUNCH_REFUSED"),
+            message=message[:1024],
+        )
+        return [RunReport(state=state), *self._confirmations()]
+
+    def _last_words(self, ending: Ending) -> list[RunReport]:
+        killed = bool(self.folder.commands)
+        report = RunReport(state=translation.ended_state(ending, killed=killed))
+        if ending.time is not None:
+            report.time.CopyFrom(translation.timestamp(ending.time))
+        return [report, *self._confirmations()]
+
+    def _confirmations(self) -> Iterator[RunReport]:
+        for command in self.folder.commands:
+            yield _control_report(command, ControlStep.CONTROL_STEP_CONFIRMED)
+
+    async def _beat(self, reporter: SpoolingReporter) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            reporter.heartbeat()
+
+
+def _control_report(command: StoredCommand, step: "ControlStep.ValueType") -> RunReport:
+    return RunReport(control=ControlReport(request_id=command.request_id, step=step))

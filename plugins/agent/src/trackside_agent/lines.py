@@ -1,0 +1,135 @@
+"""Makes log lines of the bytes that a program writes, in bounded memory."""
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+LONGEST: Final = 64 * 1024
+"""A longer line is cut into pieces, none of which has more bytes, nor more in UTF-8."""
+
+SHOWN_SECONDS: Final = 1.0
+"""A line that overwrites itself is shown at most so often."""
+
+CONTINUATION: Final = range(0x80, 0xC0)
+LONGEST_CHARACTER: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line, or a piece of one."""
+
+    data: bytes
+    consumed: int
+    """How many of the bytes just fed are in this line or before it."""
+    continues: bool = False
+
+
+class LineMaker:
+    r"""Cuts one stream into lines: at `\n`, and where they get too long.
+
+    A line end may be `\r\n`. What a lone `\r` makes a terminal overwrite is a progress bar's
+    earlier state: of these the last is shown, once a second, and the final one as the line.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._overwritten = b""
+        self._shown = 0.0
+
+    @classmethod
+    def restored(cls, state: Mapping[str, str]) -> Self:
+        """Return what goes on where `state` was taken."""
+        maker = cls()
+        maker._rest = base64.b64decode(state["rest"])
+        maker._overwritten = base64.b64decode(state["overwritten"])
+        return maker
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything that was fed was yielded."""
+        return not self._rest and not self._overwritten
+
+    @property
+    def has_overwritten(self) -> bool:
+        """Whether an overwritten state waits to be shown."""
+        return bool(self._overwritten)
+
+    def state(self) -> Mapping[str, str]:
+        """Return what JSON can hold of what was fed and not yet yielded."""
+        rest, overwritten = map(base64.b64encode, (self._rest, self._overwritten))
+        return {"rest": rest.decode(), "overwritten": overwritten.decode()}
+
+    def feed(self, data: bytes, time: float) -> Iterator[Line]:
+        """Yield the lines that end in `data`, which is best no longer than a line may be.
+
+        After each, `state` and the line's `consumed` belong together.
+        """
+        start = 0
+        while (end := data.find(b"\n", start)) >= 0:
+            yield from self._grow(data, start, end)
+            line = _final_state(self._rest) or self._overwritten
+            self._rest = self._overwritten = b""
+            yield Line(line, end + 1)
+            start = end + 1
+        yield from self._grow(data, start, len(data))
+        yield from self.overwritten(time, len(data))
+
+    def overwritten(self, time: float, consumed: int = 0) -> Iterator[Line]:
+        """Yield the newest state that was overwritten, if it is time to show one again."""
+        if self._overwritten and time - self._shown >= SHOWN_SECONDS:
+            line, self._overwritten, self._shown = self._overwritten, b"", time
+            yield Line(line, consumed)
+
+    def end(self) -> Iterator[Line]:
+        """Yield what is left: nothing more comes."""
+        line = _final_state(self._rest) or self._overwritten
+        self._rest = self._overwritten = b""
+        if line:
+            yield Line(line, 0)
+
+    def _grow(self, data: bytes, start: int, end: int) -> Iterator[Line]:
+        """Add to the unfinished line; yield pieces of it while it is too long."""
+        self._rest += data[start:end]
+        self._collapse()
+        while len(self._rest) > LONGEST:
+            place = _between_characters(self._rest, LONGEST)
+            piece, self._rest = self._rest[:place], self._rest[place:]
+            yield Line(piece, end, continues=True)
+
+    def _collapse(self) -> None:
+        """Drop what a terminal would have overwritten."""
+        body, last = self._rest[:-1], self._rest[-1:]  # the last may be half a line end
+        before, separator, after = body.rpartition(b"\r")
+        if separator:
+            self._overwritten = _final_state(before) or self._overwritten
+            self._rest = after + last
+
+
+def texts_of(line: Line) -> Iterator[tuple[str, bytes, bool]]:
+    """Yield a line as log entries have it.
+
+    Each has its text, its bytes when they are not that text in UTF-8, and whether the line goes
+    on in the next.
+    """
+    try:
+        yield line.data.decode(), b"", line.continues
+    except UnicodeDecodeError:
+        length = LONGEST // 3  # each byte that cannot be read becomes three
+        for place in range(0, len(line.data), length):
+            piece = line.data[place : place + length]
+            continues = line.continues or place + length < len(line.data)
+            yield piece.decode(errors="replace"), piece, continues
+
+
+def _final_state(line: bytes) -> bytes:
+    """Return what a terminal would show of a line in the end."""
+    return line.rstrip(b"\r").rpartition(b"\r")[2]
+
+
+def _between_characters(data: bytes, place: int) -> int:
+    """Return the last place up to this one at which no character of UTF-8 is cut."""
+    for earlier in range(place, place - LONGEST_CHARACTER, -1):
+        if data[earlier] not in CONTINUATION:
+            return earlier
+    return place

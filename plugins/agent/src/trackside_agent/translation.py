@@ -1,0 +1,212 @@
+"""What runners report, in the words of the wire. Pure."""
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from trackside_plugin_interface import (
+    Ending,
+    EndReason,
+    ErrorReport,
+    LogLevel,
+    Machine,
+    Output,
+    Resources,
+    Scope,
+    Task,
+    TaskAttempt,
+)
+from trackside_protos.logs.v1 import log_entry_pb2
+from trackside_protos.runs.v1 import (
+    output_pb2,
+    provenance_pb2,
+    report_pb2,
+    run_pb2,
+    run_state_pb2,
+    scope_pb2,
+    task_pb2,
+)
+
+_NANOSECONDS = 1_000_000_000
+_END_REASONS = {
+    EndReason.OUT_OF_MEMORY: "ended by the engine for using too much memory",
+    EndReason.TIME_LIMIT: "ended by the engine for running too long",
+    EndReason.CRASHED: "gone without a trace",
+}
+
+
+def timestamp(time: float) -> Timestamp:
+    """Return seconds since 1970 as the wire has them."""
+    seconds, nanoseconds = divmod(round(time * _NANOSECONDS), _NANOSECONDS)
+    return Timestamp(seconds=seconds, nanos=nanoseconds)
+
+
+def state_value(name: str) -> "run_state_pb2.RunState.ValueType":
+    """Return a state by its name."""
+    return run_state_pb2.RunState.Value(f"RUN_STATE_{name}")
+
+
+def reason_value(name: str | None) -> "run_state_pb2.StateReason.ValueType":
+    """Return a reason by its name."""
+    return run_state_pb2.StateReason.Value(f"STATE_REASON_{name or 'UNSPECIFIED'}")
+
+
+def level_value(level: LogLevel) -> "log_entry_pb2.LogLevel.ValueType":
+    """Return a log level."""
+    return log_entry_pb2.LogLevel.Value(f"LOG_LEVEL_{level.value}")
+
+
+def ended_state(ending: Ending, *, killed: bool) -> report_pb2.StateReport:
+    """Return the state in which a run ended.
+
+    Args:
+        ending: What the runner saw.
+        killed: Whether a kill had been accepted before it ended.
+    """
+    state, reason, message = _verdict(ending)
+    if killed:
+        state, reason, message = "TERMINATED", "KILLED", "killed on request"
+    return report_pb2.StateReport(
+        state=state_value(state),
+        reason=reason_value(reason),
+        message="; ".join(part for part in (message, ending.message) if part),
+        engine_state=ending.engine_state,
+        exit_code=ending.exit_code,
+        exit_signal=ending.exit_signal,
+    )
+
+
+def _verdict(ending: Ending) -> tuple[str, str | None, str]:
+    if ending.reason is not None:
+        return "FAILED", ending.reason.value, _END_REASONS[ending.reason]
+    if ending.exit_signal is not None:
+        return "FAILED", "SIGNAL", f"ended by signal {ending.exit_signal}"
+    if ending.exit_code is None:
+        return "FAILED", "CRASHED", _END_REASONS[EndReason.CRASHED]
+    if ending.exit_code:
+        return "FAILED", "EXIT_CODE", f"ended with exit code {ending.exit_code}"
+    return "COMPLETED", None, ""
+
+
+def error_message(error: ErrorReport) -> run_pb2.ErrorReport:
+    """Return an error report."""
+    return run_pb2.ErrorReport(
+        kind=error.kind,
+        message=error.message,
+        traceback=error.traceback,
+        context=error.context,
+        task_id=error.task_id,
+        time=_optional_time(error.time),
+    )
+
+
+def provenance_message(machine: Machine) -> provenance_pb2.Provenance:
+    """Return the machine as a part of the provenance."""
+    return provenance_pb2.Provenance(
+        machine=provenance_pb2.Machine(
+            host=machine.host,
+            machine_type=machine.machine_type,
+            platform=machine.platform,
+            cpu_count=machine.cpu_count,
+            memory_bytes=machine.memory_bytes,
+            process_id=machine.process_id,
+        )
+    )
+
+
+def scope_message(scope: Scope) -> scope_pb2.Scope:
+    """Return a scope."""
+    return scope_pb2.Scope(
+        path=scope.path,
+        completed_count=scope.completed_count,
+        total_count=scope.total_count,
+        unit=scope.unit,
+        message=scope.message,
+        start_time=_optional_time(scope.start_time),
+        end_time=_optional_time(scope.end_time),
+        context=scope.context,
+    )
+
+
+def output_message(output: Output) -> output_pb2.Output:
+    """Return an output."""
+    kind = "UNSPECIFIED" if output.kind is None else output.kind.value
+    return output_pb2.Output(
+        path=output.path,
+        size_bytes=output.size_bytes,
+        compressed_bytes=output.compressed_bytes,
+        checksum=output.checksum,
+        exists=output.exists,
+        kind=output_pb2.OutputKind.Value(f"OUTPUT_KIND_{kind}"),
+        media_type=output.media_type,
+        description=output.description,
+        task_id=output.task_id,
+        location=output.location,
+        create_time=_optional_time(output.create_time),
+    )
+
+
+def task_message(task: Task) -> task_pb2.Task:
+    """Return a task."""
+    wait = "UNSPECIFIED" if task.wait is None else task.wait.value
+    return task_pb2.Task(
+        task_id=task.task_id,
+        name=task.name,
+        process=task.process,
+        parent_task_id=task.parent_task_id,
+        state=task_pb2.TaskState.Value(f"TASK_STATE_{task.state.value}"),
+        wait=task_pb2.TaskWait.Value(f"TASK_WAIT_{wait}"),
+        message=task.message,
+        engine_state=task.engine_state,
+        attempts=[_attempt(attempt) for attempt in task.attempts],
+        script=task.script,
+        requested=_resources(task.requested),
+        work_directory=task.work_directory,
+        container_image=task.container_image,
+        scope_path=task.scope_path,
+        context=task.context,
+        create_time=_optional_time(task.create_time),
+        submit_time=_optional_time(task.submit_time),
+        start_time=_optional_time(task.start_time),
+        end_time=_optional_time(task.end_time),
+    )
+
+
+def _attempt(attempt: TaskAttempt) -> task_pb2.TaskAttempt:
+    return task_pb2.TaskAttempt(
+        number=attempt.number,
+        state=task_pb2.TaskState.Value(f"TASK_STATE_{attempt.state.value}"),
+        exit_code=attempt.exit_code,
+        error_message=attempt.error_message,
+        submit_time=_optional_time(attempt.submit_time),
+        start_time=_optional_time(attempt.start_time),
+        end_time=_optional_time(attempt.end_time),
+        used=_resources(attempt.used),
+        machine_type=attempt.machine_type,
+        host=attempt.host,
+        engine_id=attempt.engine_id,
+    )
+
+
+def _resources(resources: Resources | None) -> task_pb2.Resources | None:
+    if resources is None:
+        return None
+    duration = resources.duration
+    return task_pb2.Resources(
+        cpus=resources.cpus,
+        memory_bytes=resources.memory_bytes,
+        disk_bytes=resources.disk_bytes,
+        duration=None if duration is None else _duration(duration),
+        accelerators=resources.accelerators,
+        cpu_percent=resources.cpu_percent,
+        read_bytes=resources.read_bytes,
+        written_bytes=resources.written_bytes,
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    whole, nanoseconds = divmod(round(seconds * _NANOSECONDS), _NANOSECONDS)
+    return Duration(seconds=whole, nanos=nanoseconds)
+
+
+def _optional_time(time: float | None) -> Timestamp | None:
+    return None if time is None else timestamp(time)

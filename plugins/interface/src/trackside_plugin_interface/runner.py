@@ -1,0 +1,112 @@
+"""What a runner is: the base class of those that launch, adopt and kill runs on one engine."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from trackside_plugin_interface.reporter import Reporter
+
+JsonValue: TypeAlias = (
+    "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+)
+Handle: TypeAlias = Mapping[str, JsonValue]
+"""How a runner finds a run again: whatever JSON can hold, stored by the host."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """One run to launch, with everything already decided."""
+
+    run_id: str
+    """16 characters; the launch is idempotent on it."""
+    name: str
+    """What people call the run."""
+    command: Sequence[str]
+    """The program and its arguments, parameters already put in; at least one."""
+    work_directory: str = ""
+    """Where to start it; empty: the runner's own choice."""
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The variables that the user added."""
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
+    """The run's parameters, as the user gave them."""
+    server: str
+    """The address at which the program itself may report to its run."""
+    token: str
+    """The token with which it may; good for this run alone. Never log it."""
+    run_directory: Path
+    """An existing folder of this run's own on the host, for the runner to keep what it needs.
+
+    The host removes it when the run has ended and everything about it is delivered.
+    """
+
+    def program_environment(self) -> dict[str, str]:
+        """Return what the program must find in its environment, beside what the engine gives."""
+        return {
+            **self.environment,
+            "TRACKSIDE_SERVER": self.server,
+            "TRACKSIDE_RUN_ID": self.run_id,
+            "TRACKSIDE_TOKEN": self.token,
+        }
+
+
+class Runner(ABC):
+    """Runs work on one kind of engine.
+
+    One object serves all runs of its kind, several at a time, so it keeps no state of
+    a single run on itself. All methods are called on one event loop in one thread, which
+    is the runner's own: what blocks it delays this runner's runs and no others.
+    """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The name users give to choose this runner: lowercase letters, digits and hyphens."""
+
+    @property
+    def capacity(self) -> int:
+        """How many runs this runner takes at once, at least 1. Asked once, when an agent starts."""
+        return 100
+
+    @abstractmethod
+    async def launch(self, spec: RunSpec, reporter: Reporter) -> Handle:
+        """Start one run and return as soon as the engine has taken it.
+
+        Idempotent on `spec.run_id`: a second call, also from another process after a crash
+        of the host, finds the first start and returns its handle. The handle is stored,
+        and given to `adopt`.
+
+        Raises:
+            SpecRefusedError: The engine cannot run this, now or later.
+            EngineUnavailableError: The engine cannot be reached; the host tries again.
+        """
+
+    @abstractmethod
+    async def adopt(self, handle: Handle, reporter: Reporter) -> None:
+        """Follow one run to its end, report what happens to it, and return after `finished`.
+
+        Called after `launch`, and again with the same handle after every restart of the
+        host: a run is always taken over as it is found, perhaps long ended. Output is
+        reported from `reporter.position` on. A run of which the engine knows nothing any
+        more ends with an `Ending` without exit code and signal.
+
+        When it is cancelled, the host is going: stop following and leave the run running.
+
+        Raises:
+            EngineUnavailableError: The engine cannot be reached; the host adopts again later.
+        """
+
+    @abstractmethod
+    async def kill(self, handle: Handle) -> None:
+        """End a run at once, as SIGKILL would, and return when nothing of it is left.
+
+        Idempotent, and harmless for a run that has ended. Called while `adopt` follows the
+        run, which then reports the end as any other; that it was a kill, the host knows.
+
+        Raises:
+            EngineUnavailableError: The engine cannot be reached; the host tries again.
+        """
+
+    async def close(self) -> None:  # noqa: B027 - most runners have nothing to close
+        """Let go of connections; the host is going. Runs go on."""

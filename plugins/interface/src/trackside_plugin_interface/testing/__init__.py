@@ -1,0 +1,1 @@
+"""The contract kit: `pytest --trackside-runner NAME` tells what a runner still lacks."""

@@ -1,0 +1,108 @@
+"""Follows a run that a supervisor holds: its output from an offset on, then its end."""
+
+import os
+import socket
+from contextlib import ExitStack
+from typing import Final
+
+from trackside_plugin_interface import Ending, Machine, Reporter, RunState
+from trackside_runner_local import frames, processes, records
+from trackside_runner_local.presence import Presence, recorded
+
+STREAMS: Final = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
+
+BUSY_SECONDS: Final = 0.03
+QUIET_SECONDS: Final = 0.25
+SLOWING: Final = 1.25
+"""How often output is looked for: soon after some was found, and less and less often then."""
+
+
+class Follower:
+    """Follows one run."""
+
+    def __init__(self, run_id: str, folder: str, reporter: Reporter) -> None:
+        self._run_id = run_id
+        self._folder = folder
+        self._reporter = reporter
+        self._offset = int(reporter.position or 0)
+
+    async def follow(self) -> None:
+        """Report what happens until the run has ended. May be cancelled at any time."""
+        try:
+            start = records.read(self._folder, records.START)
+        except FileNotFoundError:
+            self._reporter.finished(Ending(message="the record of its start is gone"))
+            return
+        self._report_start(start)
+        with ExitStack() as stack:
+            supervisor = stack.enter_context(Presence(recorded(start, "supervisor")))
+            await self._report_output(supervisor)
+            try:
+                ending = records.read(self._folder, records.EXIT)
+            except FileNotFoundError:
+                process = stack.enter_context(Presence(recorded(start, "process")))
+                await process.ended.wait()
+                self._reporter.finished(Ending(message=_guess(start)))
+                return
+        self._reporter.finished(_ending(ending))
+
+    def _report_start(self, start: records.Record) -> None:
+        begin = start["start_time"]
+        process = recorded(start, "process")
+        system = os.uname()
+        self._reporter.state(RunState.RUNNING, time=begin if isinstance(begin, float) else None)
+        self._reporter.machine(
+            Machine(
+                host=socket.gethostname(),
+                platform=f"{system.sysname} {system.release} {system.machine}",
+                cpu_count=os.cpu_count() or 0,
+                memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+                process_id=0 if process is None else process.pid,
+            )
+        )
+
+    async def _report_output(self, supervisor: Presence) -> None:
+        """Report output until the supervisor has ended and everything is reported."""
+        seconds = BUSY_SECONDS
+        while True:
+            ended = supervisor.ended.is_set()  # asked first: what is read after is all
+            if self._read(ended=ended):
+                await self._reporter.drain()
+                seconds = BUSY_SECONDS
+            elif ended:
+                return
+            else:
+                await supervisor.wait(seconds)
+                seconds = min(seconds * SLOWING, QUIET_SECONDS)
+
+    def _read(self, *, ended: bool) -> bool:
+        """Report some output, and return whether there was any."""
+        before = self._offset
+        path = f"{self._folder}/{records.OUTPUT}"
+        for time, stream, piece, position in frames.read_frames(path, before, ended=ended):
+            data, name = piece, STREAMS.get(stream, "engine")
+            if stream == frames.LOST:
+                data = b"%b bytes of output were lost: the disk was full\n" % piece
+            self._reporter.write(data, stream=name, time=time / 1e9, position=str(position))
+            self._offset = position
+        return self._offset > before
+
+
+def _ending(record: records.Record) -> Ending:
+    code, number = record.get("exit_code"), record.get("exit_signal")
+    end, left_behind = record.get("end_time"), record.get("left_behind")
+    message = str(record.get("refused", ""))
+    if left_behind:
+        message = f"{left_behind} processes that outlived the command were ended with it"
+    return Ending(
+        exit_code=code if isinstance(code, int) else None,
+        exit_signal=number if isinstance(number, int) else None,
+        message=message,
+        time=end if isinstance(end, float) else None,
+    )
+
+
+def _guess(start: records.Record) -> str:
+    if start["boot_id"] != processes.boot_id():
+        return "the machine was started anew while the command ran"
+    return "its supervisor was killed, so that nobody saw how the command ended"

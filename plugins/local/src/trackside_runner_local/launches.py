@@ -1,0 +1,99 @@
+"""Turns a spec into what a supervisor starts, and refuses what cannot be started."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from trackside_plugin_interface import RunSpec, SpecRefusedError
+from trackside_runner_local.records import Record
+
+OURS: Final = "TRACKSIDE_"
+"""How the names of our own variables begin: the agent's are none of a run's business."""
+
+HOME: Final = "TRACKSIDE_HOME"
+"""All but this: there the program keeps what it cannot send, and the agent delivers it."""
+
+
+def launch_record(spec: RunSpec, environment: Mapping[str, str]) -> Record:
+    """Return the launch record of a run.
+
+    Args:
+        spec: The run.
+        environment: The agent's own environment, which the command inherits without our variables
+            but for that of the home.
+
+    Raises:
+        SpecRefusedError: The command, its work directory or its environment cannot be used.
+    """
+    inherited = {
+        name: value
+        for name, value in environment.items()
+        if name == HOME or not name.startswith(OURS)
+    }
+    complete = inherited | spec.program_environment()
+    work_directory = _work_directory(spec.work_directory)
+    _refuse_illegal(spec, complete)
+    return {
+        "run_id": spec.run_id,
+        "command": list(spec.command),
+        "program": _program(spec.command[0], work_directory, complete.get("PATH", os.defpath)),
+        "work_directory": work_directory,
+        "environment": complete,
+    }
+
+
+def _work_directory(wanted: str) -> str:
+    """Return where to work: what is wanted, or the home folder of the user."""
+    if not wanted:
+        return str(Path.home())
+    path = Path(wanted)
+    if not path.is_absolute():
+        message = f"work directory {wanted!r} is not absolute"
+    elif not path.exists():
+        message = f"work directory {wanted!r} does not exist"
+    elif not path.is_dir():
+        message = f"work directory {wanted!r} is no directory"
+    elif not os.access(path, os.X_OK):
+        message = f"work directory {wanted!r} may not be entered"
+    else:
+        return wanted
+    raise SpecRefusedError(message)
+
+
+def _refuse_illegal(spec: RunSpec, environment: Mapping[str, str]) -> None:
+    if not spec.command or not spec.command[0]:
+        message = "the command is empty"
+        raise SpecRefusedError(message)
+    if any("\0" in argument for argument in spec.command):
+        message = "an argument of the command contains a NUL character"
+        raise SpecRefusedError(message)
+    for name, value in environment.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            message = f"environment variable {name!r} cannot be set: no `=` or NUL is allowed"
+            raise SpecRefusedError(message)
+
+
+def _program(name: str, work_directory: str, search_path: str) -> str:
+    """Return the file to execute, found as a shell in the work directory would."""
+    if "/" in name:
+        return _executable(Path(work_directory, name))
+    folders = [str(Path(work_directory, folder)) for folder in search_path.split(os.pathsep)]
+    found = shutil.which(name, path=os.pathsep.join(folders))
+    if found is None:
+        message = f"command {name!r} was not found on PATH ({search_path})"
+        raise SpecRefusedError(message)
+    return found
+
+
+def _executable(path: Path) -> str:
+    if not path.exists():
+        message = f"command '{path}' does not exist"
+    elif path.is_dir():
+        message = f"command '{path}' is a directory"
+    elif not os.access(path, os.X_OK):
+        message = f"command '{path}' is not executable"
+    else:
+        return str(path)
+    raise SpecRefusedError(message)

@@ -1,0 +1,77 @@
+"""The small files by which runner and supervisor know of each other, in the run's folder.
+
+    launch.json      what to start; by the runner, before the supervisor
+    start.json       what was started, and who supervises it; made once and never again
+    output           what the program wrote (see `frames`)
+    control          a FIFO on which the supervisor takes commands, one a line: `kill`
+    exit.json        how it ended, or why it could not be started
+    supervisor.log   what went wrong in the supervisor itself
+
+A file appears whole or not at all, and is on the disk before anything follows from it.
+"""
+
+# ruff: noqa: PTH105, PTH108, PTH123 - a supervisor does without pathlib
+
+import json
+import os
+
+LAUNCH, START, EXIT = "launch.json", "start.json", "exit.json"
+OUTPUT, CONTROL, LOG = "output", "control", "supervisor.log"
+
+KILL = b"kill\n"
+
+Record = dict[str, object]
+
+
+def exists(folder: str, name: str) -> bool:
+    """Return whether a file is there."""
+    return os.access(f"{folder}/{name}", os.F_OK)
+
+
+def write(folder: str, name: str, record: Record) -> None:
+    """Write a file, or replace it. On the disk when this returns."""
+    draft = _draft(folder, name, record)
+    os.replace(draft, f"{folder}/{name}")
+    _sync(folder)
+
+
+def write_once(folder: str, name: str, record: Record) -> None:
+    """Write a file that must not be there yet. On the disk when this returns.
+
+    Raises:
+        FileExistsError: It is there already; it is left as it is.
+    """
+    draft = _draft(folder, name, record)
+    try:
+        os.link(draft, f"{folder}/{name}")
+    finally:
+        os.unlink(draft)
+    _sync(folder)
+
+
+def read(folder: str, name: str) -> Record:
+    """Return what a file says.
+
+    Raises:
+        FileNotFoundError: It is not there.
+    """
+    with open(f"{folder}/{name}", encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _draft(folder: str, name: str, record: Record) -> str:
+    draft = f"{folder}/.{name}.{os.getpid()}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        json.dump(record, file)
+        file.flush()
+        os.fsync(descriptor)
+    return draft
+
+
+def _sync(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,134 @@
+"""The spooling reporter: wherever it is cut off, the next one goes on exactly there."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from trackside.delivery.wire import Item
+from trackside.spool.frames import Service
+from trackside_agent import reporting
+from trackside_agent.masking import Mask
+from trackside_agent.reporting import Note, SpoolingReporter
+from trackside_plugin_interface import RunState
+from trackside_protos.logs.v1.log_entry_pb2 import LogEntry
+
+if TYPE_CHECKING:
+    from trackside_agent.delivery import Spool
+
+Piece = tuple[str, bytes]
+
+
+@dataclass
+class MemorySpool:
+    appended: list[tuple[Service, Sequence[Item], bytes]] = field(
+        default_factory=list[tuple[Service, Sequence[Item], bytes]]
+    )
+
+    def append(self, service: Service, items: Sequence[Item], note: bytes) -> None:
+        if items:
+            self.appended.append((service, items, note))
+
+    def is_crowded(self) -> bool:
+        return False
+
+    def is_connected(self) -> bool:
+        return True
+
+    def lines(self, stream: str) -> list[str]:
+        entries = [
+            LogEntry.FromString(item.data)
+            for service, items, _ in self.appended
+            if service is Service.LOGS
+            for item in items
+        ]
+        return [entry.message for entry in entries if entry.stream == stream]
+
+
+def reporter_on(spool: MemorySpool, note: bytes) -> SpoolingReporter:
+    return SpoolingReporter(cast("Spool", spool), Note.decode(note), Mask("", {}))
+
+
+def report(reporter: SpoolingReporter, pieces: Sequence[Piece]) -> None:
+    """Report as a runner does: from the position on, each piece with the position behind it."""
+    reporter.state(RunState.RUNNING, time=1.0)
+    for number in range(int(reporter.position or 0), len(pieces)):
+        stream, data = pieces[number]
+        reporter.write(data, stream=stream, position=str(number + 1), time=2.0)
+    reporter.end(())
+
+
+pieces_of_output = some.lists(
+    some.tuples(
+        some.sampled_from(["stdout", "stderr"]),
+        some.lists(some.sampled_from([b"a", b"bc\n", b"\n", b"d\r\n", b"\xff\n"])).map(b"".join),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(pieces_of_output, some.integers(0, 40), some.integers(1, 5))
+def test_reporter_cut_off_anywhere_repeats_and_loses_nothing(
+    pieces: list[Piece], cut: int, batch: int
+) -> None:
+    async def whole() -> tuple[MemorySpool, MemorySpool]:
+        undisturbed, resumed = MemorySpool(), MemorySpool()
+        report(reporter_on(undisturbed, b""), pieces)
+        report(reporter_on(resumed, b""), pieces)
+        resumed.appended = resumed.appended[:cut]
+        note = resumed.appended[-1][2] if resumed.appended else b""
+        if not Note.decode(note).ended:
+            report(reporter_on(resumed, note), pieces)
+        return undisturbed, resumed
+
+    before = reporting.BATCH_ITEMS
+    reporting.BATCH_ITEMS = batch  # pyright: ignore[reportConstantRedefinition] - many cuts
+    try:
+        undisturbed, resumed = asyncio.run(whole())
+    finally:
+        reporting.BATCH_ITEMS = before  # pyright: ignore[reportConstantRedefinition]
+
+    for stream in ("stdout", "stderr"):
+        assert resumed.lines(stream) == undisturbed.lines(stream)
+    states = [service for service, _, _ in resumed.appended if service is Service.RUNS]
+    assert len(states) == 1
+
+
+async def test_a_piece_with_very_many_lines_makes_batches_of_bounded_size() -> None:
+    spool = MemorySpool()
+    reporter = reporter_on(spool, b"")
+
+    reporter.write(b"\n" * 50_000, stream="stdout", position="1", time=2.0)
+    reporter.end(())
+
+    assert max(len(items) for _, items, _ in spool.appended) <= reporting.BATCH_ITEMS
+    assert len(spool.lines("stdout")) == 50_000
+
+
+async def test_heartbeat_is_not_spooled_while_nobody_listens() -> None:
+    spool = MemorySpool()
+    reporter = reporter_on(spool, b"")
+    spool.is_connected = lambda: False
+
+    reporter.heartbeat()
+    reporter.end(())
+
+    assert spool.appended == []
+
+
+async def test_what_was_said_before_is_not_said_again() -> None:
+    spool = MemorySpool()
+    reporter = reporter_on(spool, b"")
+    reporter.state(RunState.RUNNING, time=1.0)
+    reporter.flush()
+
+    again = reporter_on(spool, spool.appended[-1][2])
+    again.state(RunState.RUNNING, time=1.0)
+    again.state(RunState.STOPPING, time=2.0)
+    again.flush()
+
+    assert [len(items) for _, items, _ in spool.appended] == [1, 1]

@@ -1,0 +1,165 @@
+"""What a supervisor promises for the run that it holds."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support.local_runs import LocalRun, until
+from trackside_runner_local.processes import Process, is_alive, send
+
+Runs = Callable[..., LocalRun]
+
+WAITS = "import sys, time; print('up', flush=True); time.sleep(600)"
+LEAVES_A_CHILD = """
+import subprocess, sys
+waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+subprocess.Popen(waits, start_new_session=True)
+sys.exit(3)
+"""
+FACTS = """
+import json, os, resource, signal, sys
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(json.dumps({
+    "descriptors": sorted(int(name) for name in os.listdir("/proc/self/fd"))[:-1],
+    "ignored": int(status["SigIgn"], 16), "blocked": int(status["SigBlk"], 16),
+    "session": os.getsid(0) == os.getpid(), "group": os.getpgid(0) == os.getpid(),
+    "input": os.readlink("/proc/self/fd/0"), "environment": dict(os.environ),
+}))
+"""
+
+
+def resident_kilobytes(process: Process) -> int:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+async def test_program_has_a_session_of_its_own_and_nothing_inherited(runs: Runs) -> None:
+    run = runs(FACTS)
+    read_end, write_end = os.pipe()
+    os.set_inheritable(write_end, True)  # noqa: FBT003 - takes it by place alone
+
+    await run.to_the_end()
+
+    os.close(read_end)
+    os.close(write_end)
+    facts = json.loads(run.reporter.output())
+    assert facts["descriptors"] == [0, 1, 2]
+    assert facts["input"] == os.devnull
+    assert (facts["session"], facts["group"]) == (True, True)
+    assert facts["blocked"] == 0
+    pythons_own = (1 << signal.SIGPIPE - 1) | (1 << signal.SIGXFSZ - 1)
+    assert facts["ignored"] & ~pythons_own == 0
+
+
+async def test_program_sees_of_ours_only_its_own_run(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKSIDE_HOME", "/secret/home")
+    monkeypatch.setenv("TRACKSIDE_TOKEN", "the agent's own")
+    monkeypatch.setenv("SOME_SETTING", "kept")
+    run = runs(FACTS)
+
+    await run.to_the_end()
+
+    environment = json.loads(run.reporter.output())["environment"]
+    ours = {name: value for name, value in environment.items() if name.startswith("TRACKSIDE")}
+    assert ours == {
+        "TRACKSIDE_SERVER": run.spec.server,
+        "TRACKSIDE_RUN_ID": run.spec.run_id,
+        "TRACKSIDE_TOKEN": run.spec.token,
+    }
+    assert environment["SOME_SETTING"] == "kept"
+    assert "PYTHONPATH" not in environment
+
+
+async def test_records_are_readable_by_their_owner_alone(runs: Runs) -> None:
+    run = runs("print('x')")
+
+    await run.to_the_end()
+
+    assert {file.stat().st_mode & 0o077 for file in run.folder.iterdir()} == {0}
+
+
+async def test_supervisor_is_small_and_gone_with_its_run(runs: Runs) -> None:
+    run = runs(WAITS)
+    handle = await run.launch()
+    resident = resident_kilobytes(run.supervisor)
+
+    await run.runner.kill(handle)
+
+    assert resident < 14 * 1024
+    assert not is_alive(run.supervisor)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_supervisor_outlives_signals_that_end_programs(
+    runs: Runs, number: signal.Signals
+) -> None:
+    run = runs(WAITS)
+    handle = await run.launch()
+
+    send(run.supervisor, number)
+    send(run.process, signal.SIGTERM)
+    ending = await run.follow(handle)
+
+    assert ending.exit_signal == signal.SIGTERM
+
+
+async def test_what_a_command_leaves_behind_ends_with_it(runs: Runs) -> None:
+    run = runs(LEAVES_A_CHILD)
+
+    ending = await run.to_the_end()
+
+    assert ending.exit_code == 3
+    assert "1 processes that outlived the command" in ending.message
+    assert run.processes() == set()
+
+
+async def test_use_of_the_machine_is_recorded(runs: Runs) -> None:
+    run = runs("data = bytearray(64 * 1024 * 1024); sum(range(3_000_000))")
+
+    await run.to_the_end()
+
+    record = run.record("exit.json")
+    assert record["peak_memory_bytes"] > 64 * 1024 * 1024
+    assert 0.01 < record["processor_seconds"] < 20
+    assert record["end_time"] >= run.record("start.json")["start_time"]
+
+
+async def test_command_runs_only_after_its_start_is_recorded(runs: Runs) -> None:
+    run = runs("print(open('start.json').read())")
+    run.spec = replace(run.spec, work_directory=str(run.folder))
+
+    await run.to_the_end()
+
+    assert json.loads(run.reporter.output()) == run.record("start.json")
+
+
+async def test_ten_supervisors_of_one_run_start_one_command(runs: Runs, tmp_path: Path) -> None:
+    run = runs("import sys; open(sys.argv[1], 'a').write('x')", tmp_path / "starts")
+    others = [LocalRun(tmp_path, ["unused"]) for _ in range(9)]
+    for other in others:
+        other.spec = run.spec
+
+    handles = await asyncio.gather(*(one.launch() for one in (run, *others)))
+    await run.follow(handles[0])
+
+    assert (tmp_path / "starts").read_text() == "x"
+
+
+async def test_output_is_reported_while_the_program_runs(runs: Runs) -> None:
+    run = runs(WAITS)
+    handle = await run.launch()
+    following = asyncio.ensure_future(run.runner.adopt(handle, run.reporter))
+
+    await until(lambda: run.reporter.output() == b"up\n")
+
+    await run.runner.kill(handle)
+    await following
+    assert run.reporter.endings[0].exit_signal == signal.SIGKILL
