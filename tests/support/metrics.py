@@ -1,11 +1,11 @@
 """Builders for tests of the metrics service: blocks, batches, and calls of its methods."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, NullPool, create_engine, select, text, update
 
 from support.run_directory import RunDirectoryStandIn
 from trackside_metrics.bootstrap import MetricsService
@@ -24,19 +24,22 @@ BOB = Caller("bob", Role.USER)
 
 PointBlock = series_pb2.PointBlock
 SeriesFilter = metrics_service_pb2.SeriesFilter
+ListSeriesRequest = metrics_service_pb2.ListSeriesRequest
+QueryPointsRequest = metrics_service_pb2.QueryPointsRequest
 Condition = Callable[[], bool]
 
 
 def make_block(
     key: str = "loss",
-    values: Sequence[float] = (1.0,),
+    values: Iterable[float] = (1.0,),
     *,
     first_step: int = 0,
-    steps: Sequence[int] | None = None,
-    times: Sequence[int] | None = None,
+    steps: Iterable[int] | None = None,
+    times: Iterable[int] | None = None,
     **context: str,
 ) -> PointBlock:
-    steps = range(first_step, first_step + len(values)) if steps is None else steps
+    values = list(values)
+    steps = list(range(first_step, first_step + len(values)) if steps is None else steps)
     times = [1_700_000_000_000 + 100 * step for step in steps] if times is None else times
     return PointBlock(key=key, context=context, steps=steps, times_millis=times, values=values)
 
@@ -125,25 +128,31 @@ class Metrics:
         return through
 
     async def list_page(
-        self, *, caller: Caller = ANN, **request: object
+        self, request: ListSeriesRequest | None = None, caller: Caller = ANN
     ) -> metrics_service_pb2.ListSeriesResponse:
-        message = metrics_service_pb2.ListSeriesRequest(**{"run_id": RUN_ID, **request})  # pyright: ignore[reportArgumentType] - the message checks its fields
-        return await self.service.servicer.list_series(message, Call(caller))
+        request = request or ListSeriesRequest()
+        request.run_id = request.run_id or RUN_ID
+        return await self.service.servicer.list_series(request, Call(caller))
 
-    async def list_series(self, **request: object) -> list[series_pb2.Series]:
+    async def list_series(
+        self, request: ListSeriesRequest | None = None
+    ) -> list[series_pb2.Series]:
         """Return all series, page by page."""
-        page = await self.list_page(**request)
+        request = request or ListSeriesRequest()
+        page = await self.list_page(request)
         found = list(page.series)
         while page.next_page_token:
-            page = await self.list_page(**{**request, "page_token": page.next_page_token})
+            request.page_token = page.next_page_token
+            page = await self.list_page(request)
             found += page.series
         return found
 
     async def query(
-        self, *, caller: Caller = ANN, **request: object
+        self, request: QueryPointsRequest | None = None, caller: Caller = ANN
     ) -> list[metrics_service_pb2.SeriesPoints]:
-        message = metrics_service_pb2.QueryPointsRequest(**{"run_id": RUN_ID, **request})  # pyright: ignore[reportArgumentType] - the message checks its fields
-        raw = await self.service.servicer.query_points(message, Call(caller))
+        request = request or QueryPointsRequest()
+        request.run_id = request.run_id or RUN_ID
+        raw = await self.service.servicer.query_points(request, Call(caller))
         return list(metrics_service_pb2.QueryPointsResponse.FromString(raw).series)
 
     async def blocks(self, caller: Caller = ANN) -> list[PointBlock]:
@@ -163,7 +172,7 @@ class Metrics:
         """Change a byte of what is stored of a block."""
         c = CHUNK.c
         covers = (c.first_sequence <= sequence) & (c.last_sequence >= sequence)
-        with self.service.database.writing() as connection:
+        with self._intruding() as connection:
             for row in connection.execute(select(CHUNK).where(covers)).all():
                 blob = bytearray(row.blob)
                 blob[len(blob) // 2] ^= 1
@@ -176,6 +185,16 @@ class Metrics:
                     )
                     .values(blob=bytes(blob))
                 )
+
+    @contextmanager
+    def _intruding(self) -> Generator[Connection]:
+        """Give a connection of our own, as nobody but the committer may use its own."""
+        database = self.service.database
+        engine = create_engine(database._writer.url, poolclass=NullPool)
+        with engine.begin() as connection:
+            if not database.is_sqlite:
+                connection.execute(text("set search_path to metrics"))
+            yield connection
 
 
 RunMetrics = Callable[..., AbstractAsyncContextManager[Metrics]]

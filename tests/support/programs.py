@@ -23,6 +23,8 @@ class Programs:
 
     home: Path
     server: str
+    token: str = "secret"
+    """Empty: the programs find that of the home."""
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return what a program gets to see."""
@@ -30,7 +32,7 @@ class Programs:
         ours = {
             "TRACKSIDE_HOME": str(self.home),
             "TRACKSIDE_SERVER": self.server,
-            "TRACKSIDE_TOKEN": "secret",
+            "TRACKSIDE_TOKEN": self.token,
         }
         return {**kept, **ours, **more}
 
@@ -38,6 +40,7 @@ class Programs:
         """Start a program."""
         return subprocess.Popen(  # noqa: S603 - the tests' own words
             [sys.executable, "-c", textwrap.dedent(source)],
+            cwd=self.home.parent,
             env=self.environment(**more),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,0 +1,137 @@
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.whole_installation import WholeInstallation, done
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeInstallation]:
+    installation = WholeInstallation(tmp_path_factory.mktemp("installation") / "home")
+    installation.start()
+    yield installation
+    assert installation.stop() == 0
+
+
+def test_a_followed_run_shows_its_output_and_gives_its_exit_code(
+    installation: WholeInstallation,
+) -> None:
+    followed = installation.command("run", "--", "sh", "-c", "echo hello; echo warning >&2; exit 3")
+
+    assert followed.code == 3
+    assert sorted(followed.out.splitlines()) == ["hello", "warning"]
+    assert "submitted: trackside describe" in followed.err
+    assert "FAILED" in followed.err
+
+
+def test_what_was_run_is_listed_described_and_logged(installation: WholeInstallation) -> None:
+    code = "import os; print(os.getcwd())"
+    words = ["run", "--name", "where", "--tag", "t1", "--param", "alpha=0.1"]
+    followed = installation.command(*words, "python", "-c", code)
+
+    listed = json.loads(installation.command("get", "runs", "--tag", "t1", "-o", "json").out)
+    described = installation.command("describe", "where")
+    logged = installation.command("logs", "where")
+
+    assert followed.out == logged.out == f"{Path.cwd()}\n"
+    assert [run["state"] for run in listed["runs"]] == ["RUN_STATE_COMPLETED"]
+    assert "Parameters  alpha=0.1" in described.out
+    assert (described.code, described.err) == (0, "")
+
+
+def test_a_sweep_is_followed_to_the_end_of_all_its_children(
+    installation: WholeInstallation,
+) -> None:
+    words = ["run", "--name", "grid", "--sweep", "epsilon=0.02,0.05", "--parallelism", "1"]
+
+    followed = installation.command(*words, "sh", "-c", "echo {epsilon}")
+
+    described = installation.command("describe", "grid")
+    assert followed.code == 0
+    assert followed.err.count("COMPLETED") == 3
+    assert [line.split()[1] for line in described.out.splitlines() if "epsilon=" in line] == [
+        "epsilon=0.02",
+        "epsilon=0.05",
+    ]
+
+
+def test_an_interrupted_follower_detaches_and_the_run_goes_on_until_it_is_killed(
+    installation: WholeInstallation,
+) -> None:
+    following = installation.open("run", "--name", "long", "sh", "-c", "echo started; sleep 1000")
+    assert following.stdout is not None
+    assert following.stdout.readline() == "started\n"
+
+    following.send_signal(signal.SIGINT)
+    detached = done(following)
+    status = installation.command("get", "runs", "--state", "running", "-o", "name")
+    killed = installation.command("kill", "--yes", "long")
+
+    assert detached.code == 130
+    assert "goes on" in detached.err
+    assert len(status.out.split()) == 1
+    assert killed.code == 0
+    assert " TERMINATED KILL by " in killed.out
+    assert "confirmed +" in killed.out
+
+
+def test_a_follower_misses_nothing_while_the_server_is_dead(
+    installation: WholeInstallation,
+) -> None:
+    code = "import sys, time\nfor i in range(40):\n print(i, flush=True); time.sleep(0.1)"
+    following = installation.open("run", "python", "-c", code)
+    assert following.stdout is not None
+    first = [following.stdout.readline() for _ in range(5)]
+
+    installation.kill()
+    installation.start()
+    rest = done(following)
+
+    assert [*first, *rest.out.splitlines(keepends=True)] == [f"{i}\n" for i in range(40)]
+    assert rest.code == 0
+
+
+def test_a_log_is_followed_to_its_end(installation: WholeInstallation) -> None:
+    code = "import time\nfor i in range(10):\n print(i, flush=True); time.sleep(0.1)"
+    run_id = installation.command("run", "-d", "-o", "name", "python", "-c", code).out.strip()
+
+    followed = installation.command("logs", "-f", run_id)
+
+    assert followed.out.split() == [str(i) for i in range(10)]
+    assert followed.code == 0
+
+
+def test_watching_gives_how_a_run_ended(installation: WholeInstallation) -> None:
+    run_id = installation.command("run", "-d", "-o", "name", "sh", "-c", "sleep 0.5; exit 7").out
+
+    watched = installation.command("watch", "--exit-status", run_id.strip())
+
+    assert watched.code == 10
+    assert watched.out.splitlines()[-1].startswith("FAILED")
+
+
+def test_a_run_that_is_not_there_and_an_impossible_filter_have_their_codes(
+    installation: WholeInstallation,
+) -> None:
+    missing = installation.command("describe", "nothing-such")
+    unknown = installation.command("logs", "0000000000000000")
+    impossible = installation.command("get", "runs", "--filter", "stat = RUNNING")
+
+    assert (missing.code, unknown.code, impossible.code) == (3, 3, 2)
+    assert "did you mean state" in impossible.err
+
+
+def test_the_server_is_told_in_the_version(installation: WholeInstallation) -> None:
+    facts = json.loads(installation.command("version", "-o", "json", "--server").out)
+
+    assert facts["server"]["address"] == installation.address
+    assert facts["server"]["durability"] == "DURABILITY_FULL"
+
+
+def test_runners_are_listed(installation: WholeInstallation) -> None:
+    assert installation.command("get", "runners").out.splitlines()[1].startswith("local")
