@@ -11,12 +11,13 @@ _FIXED64: Final = 1
 _LENGTH_DELIMITED: Final = 2
 _CONTINUATION: Final = 0x80
 _SHORTEST: Final = 2  # a tag and a length
+_ONE_BYTE: Final = [bytes((value,)) for value in range(_CONTINUATION)]
 
 
 def varint(value: int) -> bytes:
     """Return the base-128 encoding of a value from 0 to 2**64 - 1."""
     if value < _CONTINUATION:
-        return bytes((value,))
+        return _ONE_BYTE[value]
     out = bytearray()
     while value >= _CONTINUATION:
         out.append((value & 0x7F) | _CONTINUATION)

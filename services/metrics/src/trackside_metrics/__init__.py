@@ -1,0 +1,1 @@
+"""The metrics service: it owns the series and points of every run."""

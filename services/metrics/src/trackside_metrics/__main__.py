@@ -1,0 +1,25 @@
+"""MetricsService as a process of its own: `python -m trackside_metrics`."""
+
+import sys
+
+from trackside_metrics.bootstrap import MetricsService
+from trackside_protos.runs.v1.runs_service_pb2 import WatchRunDirectoryResponse
+from trackside_serving.apart import Built, Surroundings, run_apart
+from trackside_serving.places import METRICS, RUNS
+
+
+def build(surroundings: Surroundings) -> Built:
+    """Return the service, which asks RunsService over the wire."""
+    service = MetricsService(
+        database_url=surroundings.database_url,
+        server_id=surroundings.credentials.server_id,
+        redis_url=surroundings.redis_url,
+        watch_directory=surroundings.remote(RUNS).stream_for_service(
+            f"/{RUNS}/WatchRunDirectory", WatchRunDirectoryResponse
+        ),
+    )
+    return Built(service, [service], service.database.description)
+
+
+if __name__ == "__main__":
+    sys.exit(run_apart(METRICS, build))

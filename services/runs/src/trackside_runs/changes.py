@@ -1,0 +1,50 @@
+"""What people may change of a run: its labelling, and a parent's closing."""
+
+from collections.abc import Iterable
+
+from trackside_protos.runs.v1 import run_pb2
+from trackside_runs import lifecycle, offers
+from trackside_runs.errors import ActionNotAllowedError
+from trackside_runs.record import RunRecord
+from trackside_runs.states import run_state_name
+from trackside_runs.storage.ledger import Ledger
+
+
+def update(ledger: Ledger, record: RunRecord, values: run_pb2.Run, paths: Iterable[str]) -> None:
+    """Set the fields that the paths name. Setting what is set already changes nothing."""
+    before = run_pb2.Run()
+    before.CopyFrom(record.message)
+    for path in paths:
+        record.message.ClearField(path)  # pyright: ignore[reportArgumentType]  # validated
+        match path:
+            case "tags":
+                record.message.tags.extend(sorted(set(values.tags)))
+            case "labels":
+                for key, value in values.labels.items():
+                    record.message.labels[key] = value
+            case _:
+                setattr(record.message, path, getattr(values, path))
+    if record.message != before:
+        ledger.reindex(record)
+        record.touch()
+
+
+def close(ledger: Ledger, record: RunRecord, result: run_pb2.ResultSummary | None) -> None:
+    """Close a parent to new children; it ends when all have ended.
+
+    Raises:
+        ActionNotAllowedError: It is no parent.
+    """
+    run = record.message
+    if not run.is_parent:
+        raise ActionNotAllowedError(
+            action="CLOSE", state=run_state_name(run.state), why="Only a parent can be closed."
+        )
+    if result is not None and run.result != result:
+        run.result.CopyFrom(result)
+        record.touch()
+    if not run.closed:
+        run.closed = True
+        offers.refresh(record)
+        record.touch()
+        lifecycle.end_parent_if_done(ledger, record)

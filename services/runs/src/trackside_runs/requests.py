@@ -1,0 +1,82 @@
+"""Refusing requests that are wrong whatever the state, with each field that is."""
+
+from collections.abc import Sequence
+
+from trackside_protos.runners.v1 import runners_service_pb2
+from trackside_protos.runs.v1 import runs_service_pb2
+from trackside_runs.validation import requests as checks
+from trackside_serving.errors import InvalidFieldError, TooManyItemsError, Violation
+
+
+def require_run_id(run_id: str) -> None:
+    """Refuse what is no run id.
+
+    Raises:
+        InvalidFieldError: It is none.
+    """
+    _require_none(checks.check_run_id(run_id))
+
+
+def require_creation(request: runs_service_pb2.CreateRunRequest) -> None:
+    """Refuse a request for a run that no run can be.
+
+    Raises:
+        InvalidFieldError: Fields are wrong.
+    """
+    _require_none(checks.check_creation(request))
+
+
+def require_update(request: runs_service_pb2.UpdateRunRequest) -> Sequence[str]:
+    """Return the paths of an update.
+
+    Raises:
+        InvalidFieldError: Fields are wrong, or a path cannot be changed.
+    """
+    _require_none(checks.check_update(request))
+    return list(request.update_mask.paths)
+
+
+def require_reports(request: runs_service_pb2.ReportRunRequest) -> None:
+    """Refuse a batch of reports of which any is wrong.
+
+    Raises:
+        TooManyItemsError: It has too many.
+        InvalidFieldError: Fields are wrong.
+    """
+    if len(request.reports) > checks.MAXIMUM_REPORTS:
+        raise TooManyItemsError(f"A batch has at most {checks.MAXIMUM_REPORTS} reports.")
+    _require_none(checks.check_reports(request))
+
+
+def require_closing(request: runs_service_pb2.CloseRunRequest) -> None:
+    """Refuse a request to close with a wrong result.
+
+    Raises:
+        InvalidFieldError: Fields are wrong.
+    """
+    _require_none(checks.check_closing(request))
+
+
+def require_task_states(states: Sequence[int]) -> None:
+    """Refuse states that no task has.
+
+    Raises:
+        InvalidFieldError: There is no such state.
+    """
+    _require_none(checks.check_task_states(states))
+
+
+def require_hello(hello: runners_service_pb2.Hello) -> None:
+    """Refuse an agent that says of itself what cannot be.
+
+    Raises:
+        InvalidFieldError: Fields are wrong.
+    """
+    _require_none(checks.check_hello(hello))
+
+
+def _require_none(violations: Sequence[Violation]) -> None:
+    if violations:
+        first = violations[0]
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        raise InvalidFieldError(f"{first.field}: {first.description}{more}", violations=violations)

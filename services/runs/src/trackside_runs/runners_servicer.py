@@ -1,0 +1,212 @@
+"""RunnersService: the agents' door.
+
+An agent's connection claims runs whenever there are some and it has room, hands over what
+was claimed until the agent says that it keeps it, and what is asked of its runs until the
+agent acknowledges it. All of it is in the store, so nothing is forgotten with a connection.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+
+from trackside_journal.committer import Committer
+from trackside_journal.database import Database
+from trackside_journal.tasks import cancel
+from trackside_protos.runners.v1 import runners_service_pb2
+from trackside_runs import claims, control
+from trackside_runs.claims import Connected, Outlook
+from trackside_runs.clock import ClockMs
+from trackside_runs.desk import control_request
+from trackside_runs.identifiers import new_identifier
+from trackside_runs.registry import Change, Work
+from trackside_runs.requests import require_hello
+from trackside_runs.storage import queries
+from trackside_runs.storage.ledger import Ledger
+from trackside_serving.calls import Call, Implementation, parse
+from trackside_serving.identity import Caller, Role
+from trackside_serving.tokens import TokenSigner
+
+_LOOK_SECONDS: Final = 2.0
+"""How often an agent's connection looks for what other replicas have stored."""
+
+_REPORTER_TOKEN_LIFE: Final = timedelta(days=400)
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    """One agent's open connection."""
+
+    connected: Connected
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    assigned: set[str] = field(default_factory=set[str])
+    """The runs handed over on this connection."""
+    commanded: set[str] = field(default_factory=set[str])
+    """The control requests handed over on this connection."""
+
+
+class RunnersServicer:
+    """Serves `trackside.runners.v1.RunnersService`."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        committer: Committer[Work],
+        signer: TokenSigner,
+        clock_ms: ClockMs,
+        lease_seconds: float,
+    ) -> None:
+        self._database = database
+        self._committer = committer
+        self._signer = signer
+        self._clock_ms = clock_ms
+        self._lease_seconds = lease_seconds
+        self._connections: set[_Connection] = set()
+
+    @property
+    def descriptor(self) -> ServiceDescriptor:
+        """The service in the schema."""
+        return runners_service_pb2.DESCRIPTOR.services_by_name["RunnersService"]
+
+    @property
+    def handlers(self) -> Mapping[str, Implementation]:
+        """The implementations by method."""
+        return {"Connect": self.connect, "ListRunners": self.list_runners}
+
+    def wake(self) -> None:
+        """Let every connection look for runs and requests now."""
+        for connection in self._connections:
+            connection.wake.set()
+
+    async def connect(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+        hello = parse(runners_service_pb2.ConnectRequest, await anext(requests, b"")).hello
+        require_hello(hello)
+        connection = _Connection(Connected(hello.agent_id, new_identifier()))
+        connected = connection.connected
+        await self._commit(lambda ledger: claims.connect(ledger, connected, hello))
+        self._connections.add(connection)
+        self.wake()  # an earlier connection of this agent is to find out
+        reader = asyncio.create_task(self._read(requests, connection))
+        try:
+            welcome = runners_service_pb2.Welcome()
+            welcome.lease_duration.FromMilliseconds(round(self._lease_seconds * 1000))
+            yield runners_service_pb2.ConnectResponse(welcome=welcome).SerializeToString()
+            while not reader.done() and not call.draining.is_set():
+                for response in await self._news(connection):
+                    yield response.SerializeToString()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await connection.wake.wait()
+                connection.wake.clear()
+            if reader.done():
+                reader.result()
+        finally:
+            self._connections.discard(connection)
+            await cancel(reader)  # its error was raised above, or nobody is left to be told
+
+    async def list_runners(
+        self, request: runners_service_pb2.ListRunnersRequest, call: Call
+    ) -> runners_service_pb2.ListRunnersResponse:
+        del request, call
+        rows = await self._database.read(claims.list_runners)
+        response = runners_service_pb2.ListRunnersResponse()
+        for row in rows:
+            age_ms = self._clock_ms() - row["heartbeat_ms"]
+            runner = response.runners.add(
+                name=row["name"],
+                agent_id=row["agent_id"],
+                host=row["host"],
+                connected=age_ms < self._lease_seconds * 1000,
+                capacity=row["capacity"],
+                active_count=row["active_count"],
+                fault=row["fault"],
+                version=row["version"],
+            )
+            runner.heartbeat_time.FromMilliseconds(row["heartbeat_ms"])
+        return response
+
+    async def _read(self, requests: AsyncIterator[bytes], connection: _Connection) -> None:
+        connected = connection.connected
+        try:
+            async for raw in requests:
+                request = parse(runners_service_pb2.ConnectRequest, raw)
+                if request.WhichOneof("request") == "launch_stored":
+                    run_id = request.launch_stored.run_id
+                    await self._commit(
+                        lambda ledger, run_id=run_id: claims.store_launch(ledger, connected, run_id)
+                    )
+                else:
+                    await self._commit(lambda ledger: claims.renew(ledger, connected))
+        finally:
+            connection.wake.set()
+
+    async def _news(self, connection: _Connection) -> list[Message]:
+        """Return what the agent has not been handed on this connection."""
+        outlook = await self._look(connection)
+        if outlook.claimable:
+            run_ids = outlook.claimable
+            await self._committer.commit(
+                Change(run_ids, lambda ledger: claims.claim(ledger, connection.connected, run_ids))
+            )
+            # Others may have been quicker, so what there is now is seen by looking again; if
+            # there is still something to claim, in the next round.
+            outlook = await self._look(connection)
+            if outlook.claimable:
+                connection.wake.set()
+        news: list[Message] = []
+        for run_id in outlook.unstored:
+            if run_id not in connection.assigned:
+                connection.assigned.add(run_id)
+                news.append(await self._assignment(run_id))
+        for run_id, request_id in outlook.requests:
+            if request_id not in connection.commanded:
+                connection.commanded.add(request_id)
+                news += await self._command(run_id, request_id)
+        return news
+
+    async def _look(self, connection: _Connection) -> Outlook:
+        return await self._database.read(
+            lambda database: claims.look(database, connection.connected)
+        )
+
+    async def _assignment(self, run_id: str) -> Message:
+        run = await self._database.read(lambda connection: queries.assigned_run(connection, run_id))
+        assert run is not None  # an assignment goes with its run
+        token = self._signer.mint(
+            Caller(
+                subject=f"run-{run_id}",
+                role=Role.REPORTER,
+                run_ids=frozenset({run_id}),
+            ),
+            _REPORTER_TOKEN_LIFE,
+        )
+        assignment = runners_service_pb2.Assignment(run=run, reporter_token=token)
+        return runners_service_pb2.ConnectResponse(assignment=assignment)
+
+    async def _command(self, run_id: str, request_id: str) -> list[Message]:
+        request = await self._database.read(
+            lambda connection: control_request(queries.run_message(connection, run_id), request_id)
+        )
+        if request is None:
+            return []
+        await self.note_delivered(run_id, request_id)
+        command = runners_service_pb2.Command(run_id=run_id, control=request)
+        return [runners_service_pb2.ConnectResponse(command=command)]
+
+    async def note_delivered(self, run_id: str, request_id: str) -> None:
+        """Note that a control request was handed over."""
+        await self._committer.commit(
+            Change(
+                [run_id],
+                lambda ledger: control.note_delivered(ledger, ledger.get(run_id), request_id),
+            )
+        )
+
+    async def _commit(self, make: Callable[[Ledger], object]) -> object:
+        return await self._committer.commit(Change((), make))

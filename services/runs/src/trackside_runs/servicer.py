@@ -1,0 +1,351 @@
+"""RunsService: message in, one call, message out."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Final, cast
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from trackside_journal.committer import Committer, Ticket
+from trackside_journal.database import Database
+from trackside_journal.ingest import IngestStream
+from trackside_protos.runs.v1 import run_pb2, runs_service_pb2
+from trackside_runs import changes, control, creation, requests
+from trackside_runs.desk import ControlDesk
+from trackside_runs.filtering.errors import PageTokenError
+from trackside_runs.filtering.orders import PROCESS_ORDERS, Order
+from trackside_runs.filtering.page_tokens import Key, decode_page_token, encode_page_token
+from trackside_runs.listing import RunLists, order_of, page_size
+from trackside_runs.present import present, present_task
+from trackside_runs.record import RunRecord
+from trackside_runs.registry import Change, ReportBatch, Work
+from trackside_runs.state_meanings import state_graph
+from trackside_runs.storage import queries
+from trackside_runs.storage.ledger import Ledger
+from trackside_runs.watches import RunWatches
+from trackside_serving.calls import Call, Implementation
+from trackside_serving.errors import (
+    InvalidFieldError,
+    InvalidPageTokenError,
+    NotAllowedError,
+    PartNotFoundError,
+    RunNotFoundError,
+)
+from trackside_serving.identity import Role, may_act, may_report, may_see
+
+_DEFAULT_PAGE: Final = 100
+_LARGEST_PAGE: Final = 1000
+_BY_CREATION: Final = Order("create_time")
+
+
+class RunsServicer:
+    """Serves `trackside.runs.v1.RunsService`."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        committer: Committer[Work],
+        watches: RunWatches,
+        lists: RunLists,
+        desk: ControlDesk,
+        lost_after_seconds: float,
+    ) -> None:
+        self._database = database
+        self._committer = committer
+        self._watches = watches
+        self._lists = lists
+        self._desk = desk
+        self._lost_after_seconds = lost_after_seconds
+
+    @property
+    def descriptor(self) -> ServiceDescriptor:
+        """The service in the schema."""
+        return runs_service_pb2.DESCRIPTOR.services_by_name["RunsService"]
+
+    @property
+    def handlers(self) -> Mapping[str, Implementation]:
+        """The implementations by method."""
+        return {
+            "CreateRun": self.create_run,
+            "GetRun": self.get_run,
+            "ListRuns": self.list_runs,
+            "UpdateRun": self.update_run,
+            "CloseRun": self.close_run,
+            "KillRun": self.kill_run,
+            "ListTasks": self.list_tasks,
+            "GetTask": self.get_task,
+            "ListProcesses": self.list_processes,
+            "ListOutputs": self.list_outputs,
+            "ListChanges": self.list_changes,
+            "ReportRun": self.report_run,
+            "WatchRun": self.watch_run,
+            "WatchRuns": self.watch_runs,
+            "WatchRunDirectory": self.watch_run_directory,
+            "GetStateGraph": self.get_state_graph,
+        }
+
+    # Runs.
+
+    async def create_run(
+        self, request: runs_service_pb2.CreateRunRequest, call: Call
+    ) -> runs_service_pb2.CreateRunResponse:
+        requests.require_creation(request)
+        asked = creation.Creation(request, call.caller, self._lost_after_seconds)
+        ids = await self._involved(request.run)
+        created = cast(
+            "creation.Created",
+            await self._committer.commit(
+                Change(ids, lambda ledger: creation.create(ledger, asked))
+            ),
+        )
+        run = await self._complete(created.run_id)
+        return runs_service_pb2.CreateRunResponse(run=run, existed=created.existed)
+
+    async def get_run(
+        self, request: runs_service_pb2.GetRunRequest, call: Call
+    ) -> runs_service_pb2.GetRunResponse:
+        requests.require_run_id(request.run_id)
+        run = await self._database.read(
+            lambda connection: queries.complete_run(connection, request.run_id)
+        )
+        return runs_service_pb2.GetRunResponse(run=present(_required(run, call)))
+
+    async def list_runs(
+        self, request: runs_service_pb2.ListRunsRequest, call: Call
+    ) -> runs_service_pb2.ListRunsResponse:
+        return await self._lists.page(request, call.caller)
+
+    async def update_run(
+        self, request: runs_service_pb2.UpdateRunRequest, call: Call
+    ) -> runs_service_pb2.UpdateRunResponse:
+        paths = requests.require_update(request)
+        run_id = request.run.run_id
+        run = await self._act(
+            run_id, call, lambda ledger, record: changes.update(ledger, record, request.run, paths)
+        )
+        return runs_service_pb2.UpdateRunResponse(run=run)
+
+    async def close_run(
+        self, request: runs_service_pb2.CloseRunRequest, call: Call
+    ) -> runs_service_pb2.CloseRunResponse:
+        requests.require_closing(request)
+        result = request.result if request.HasField("result") else None
+        run = await self._act(
+            request.run_id, call, lambda ledger, record: changes.close(ledger, record, result)
+        )
+        return runs_service_pb2.CloseRunResponse(run=run)
+
+    async def kill_run(
+        self, request: runs_service_pb2.KillRunRequest, call: Call
+    ) -> runs_service_pb2.KillRunResponse:
+        subject = call.caller.subject
+        requests.require_run_id(request.run_id)
+        # Locked together with the parent, in the order in which everybody locks.
+        children = await self._database.read(
+            lambda connection: queries.open_children(connection, request.run_id)
+        )
+        run = await self._act(
+            request.run_id,
+            call,
+            lambda ledger, record: control.kill(ledger, record, subject),
+            also_locked=children,
+        )
+        return runs_service_pb2.KillRunResponse(run=run)
+
+    # Parts.
+
+    async def list_tasks(
+        self, request: runs_service_pb2.ListTasksRequest, call: Call
+    ) -> runs_service_pb2.ListTasksResponse:
+        await self._require_visible(request.run_id, call)
+        requests.require_task_states(request.states)
+        size = page_size(request.page_size, default=_DEFAULT_PAGE, largest=_LARGEST_PAGE)
+        bound = ("ListTasks", request.run_id, repr(list(request.states)), request.process)
+        after = cast("int", _after(request.page_token, int, bound) or 0)
+        found = await self._database.read(
+            lambda connection: queries.tasks(
+                connection,
+                request.run_id,
+                states=list(request.states),
+                process=request.process,
+                after=after,
+                limit=size + 1,
+            )
+        )
+        token = encode_page_token([found[size - 1][0]], *bound) if len(found) > size else ""
+        return runs_service_pb2.ListTasksResponse(
+            tasks=[present_task(task) for _, task in found[:size]], next_page_token=token
+        )
+
+    async def get_task(
+        self, request: runs_service_pb2.GetTaskRequest, call: Call
+    ) -> runs_service_pb2.GetTaskResponse:
+        await self._require_visible(request.run_id, call)
+        task = await self._database.read(
+            lambda connection: queries.task(connection, request.run_id, request.task_id)
+        )
+        if task is None:
+            raise PartNotFoundError("The run has no such task.")
+        return runs_service_pb2.GetTaskResponse(task=present_task(task))
+
+    async def list_processes(
+        self, request: runs_service_pb2.ListProcessesRequest, call: Call
+    ) -> runs_service_pb2.ListProcessesResponse:
+        await self._require_visible(request.run_id, call)
+        order = order_of(request.order_by, PROCESS_ORDERS, _BY_CREATION)
+        found = await self._database.read(
+            lambda connection: queries.processes(
+                connection, request.run_id, order, limit=_LARGEST_PAGE
+            )
+        )
+        return runs_service_pb2.ListProcessesResponse(processes=found)
+
+    async def list_outputs(
+        self, request: runs_service_pb2.ListOutputsRequest, call: Call
+    ) -> runs_service_pb2.ListOutputsResponse:
+        await self._require_visible(request.run_id, call)
+        size = page_size(request.page_size, default=_DEFAULT_PAGE, largest=_LARGEST_PAGE)
+        bound = ("ListOutputs", request.run_id)
+        after = cast("str", _after(request.page_token, str, bound) or "")
+        found = await self._database.read(
+            lambda connection: queries.outputs(
+                connection, request.run_id, after=after, limit=size + 1
+            )
+        )
+        token = encode_page_token([found[size - 1].path], *bound) if len(found) > size else ""
+        return runs_service_pb2.ListOutputsResponse(outputs=found[:size], next_page_token=token)
+
+    async def list_changes(
+        self, request: runs_service_pb2.ListChangesRequest, call: Call
+    ) -> runs_service_pb2.ListChangesResponse:
+        run = await self._require_visible(request.run_id, call)
+        size = page_size(request.page_size, default=_DEFAULT_PAGE, largest=_LARGEST_PAGE)
+        if request.after_sequence < 0:
+            raise InvalidFieldError.of("after_sequence", "is below 0")
+        found = await self._database.read(
+            lambda connection: queries.changes(
+                connection, request.run_id, after=request.after_sequence, limit=size
+            )
+        )
+        latest = max(run.sequence, found[-1].sequence if found else 0)
+        return runs_service_pb2.ListChangesResponse(changes=found, latest_sequence=latest)
+
+    # Streams.
+
+    async def report_run(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+        admitted: set[str] = set()
+
+        async def admit(run_id: str) -> Role:
+            if run_id not in admitted:
+                run = await self._require_visible(run_id, call)
+                if not may_report(call.caller, run_id=run_id, owner=run.owner):
+                    raise NotAllowedError
+                admitted.add(run_id)
+            return call.caller.role
+
+        def submit(ticket: Ticket[ReportBatch]) -> None:
+            key = ticket.work.key
+            self._desk.introduce(stream, (key.producer_id, key.run_id))
+            self._committer.submit(cast("Ticket[Work]", ticket))
+
+        stream: IngestStream[Role] = IngestStream(requests, admit=admit, submit=submit)
+        async with self._desk.attended(stream):
+            async for response in stream.responses():
+                yield response
+
+    async def watch_run(
+        self, request: runs_service_pb2.WatchRunRequest, call: Call
+    ) -> AsyncIterator[bytes]:
+        await self._require_visible(request.run_id, call)
+        async for response in self._watches.watch_run(request.run_id, request.start, call):
+            yield response
+
+    async def watch_runs(
+        self, request: runs_service_pb2.WatchRunsRequest, call: Call
+    ) -> AsyncIterator[bytes]:
+        async for response in self._watches.watch_list(
+            lambda: self._lists.everything(request.filter, call.caller),
+            self._lists.membership(request.filter, call.caller),
+            request.start,
+            call,
+        ):
+            yield response
+
+    async def watch_run_directory(
+        self, request: runs_service_pb2.WatchRunDirectoryRequest, call: Call
+    ) -> AsyncIterator[bytes]:
+        if request.run_id:
+            requests.require_run_id(request.run_id)
+            yield await self._watches.directory_entry(request.run_id)
+            return
+        async for response in self._watches.watch_directory(request.start, call):
+            yield response
+
+    async def get_state_graph(
+        self, request: runs_service_pb2.GetStateGraphRequest, call: Call
+    ) -> runs_service_pb2.GetStateGraphResponse:
+        del request, call
+        return runs_service_pb2.GetStateGraphResponse(graph=state_graph())
+
+    # Shared.
+
+    async def _act(
+        self,
+        run_id: str,
+        call: Call,
+        act: Callable[[Ledger, RunRecord], None],
+        *,
+        also_locked: Sequence[str] = (),
+    ) -> run_pb2.Run:
+        run = await self._require_visible(run_id, call)
+        if not may_act(call.caller, owner=run.owner):
+            raise NotAllowedError
+
+        def make(ledger: Ledger) -> None:
+            record = ledger.find(run_id)
+            if record is None:
+                raise RunNotFoundError
+            act(ledger, record)
+
+        await self._committer.commit(Change([run_id, *also_locked], make))
+        return await self._complete(run_id)
+
+    async def _require_visible(self, run_id: str, call: Call) -> run_pb2.Run:
+        requests.require_run_id(run_id)
+        run = await self._database.read(lambda connection: queries.run_message(connection, run_id))
+        return _required(run, call)
+
+    async def _involved(self, run: run_pb2.Run) -> list[str]:
+        """Return the runs that a new run has to do with, which are locked together."""
+        ids = [run.run_id, run.parent_run_id, run.resumed_run_id]
+        if run.external_key:
+            ids.append(
+                await self._database.read(
+                    lambda connection: queries.run_id_of_key(connection, run.external_key)
+                )
+            )
+        return [run_id for run_id in ids if run_id]
+
+    async def _complete(self, run_id: str) -> run_pb2.Run:
+        run = await self._database.read(lambda connection: queries.complete_run(connection, run_id))
+        if run is None:
+            raise RunNotFoundError
+        return present(run)
+
+
+def _required(run: run_pb2.Run | None, call: Call) -> run_pb2.Run:
+    if run is None or not may_see(
+        call.caller, run_id=run.run_id, owner=run.owner, project=run.project
+    ):
+        raise RunNotFoundError
+    return run
+
+
+def _after(token: str, kind: type[str] | type[int], bound: tuple[str, ...]) -> str | int | None:
+    if not token:
+        return None
+    try:
+        key: Key = decode_page_token(token, (kind,), *bound)
+    except PageTokenError as error:
+        raise InvalidPageTokenError from error
+    return key[0]

@@ -1,0 +1,99 @@
+"""What waits for agents and sessions: queued runs, assignments, control requests."""
+
+from sqlalchemy import Connection, delete, update
+
+from trackside_journal.dialects import upsert
+from trackside_runs.record import RunRecord
+from trackside_runs.storage import fact_tables
+
+
+class AgentBook:
+    """Writes at once, but for the queue, whose places follow from the list's positions."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._queued: dict[str, RunRecord] = {}
+        self.has_work = False
+        """Whether agents may now have something to claim."""
+        self.has_requests = False
+        """Whether somebody is newly asked to do something."""
+
+    def enqueue(self, record: RunRecord) -> None:
+        """Let a run wait for an agent; the order is that of the calls."""
+        self._queued[record.run_id] = record
+        self.has_work = True
+
+    def dequeue(self, record: RunRecord) -> None:
+        """Let a run no longer wait for an agent."""
+        self._queued.pop(record.run_id, None)
+        if record.facts.is_launched:
+            table = fact_tables.QUEUED_RUN
+            self._connection.execute(delete(table).where(table.c.run_id == record.run_id))
+
+    def assign(self, record: RunRecord, agent_id: str) -> None:
+        """Give a run to an agent."""
+        self._connection.execute(
+            upsert(self._connection, fact_tables.ASSIGNMENT),
+            [
+                {
+                    "run_id": record.run_id,
+                    "agent_id": agent_id,
+                    "runner": record.message.runner,
+                    "parent_run_id": record.message.parent_run_id,
+                    "is_stored": False,
+                }
+            ],
+        )
+
+    def release(self, record: RunRecord) -> None:
+        """Take a run from whoever has it, and drop what is still asked."""
+        tables = [fact_tables.CONTROL] if record.facts.end_requested_by else []
+        if record.facts.is_launched and record.facts.authority:
+            tables.append(fact_tables.ASSIGNMENT)
+            self.has_work = True  # there is room for another
+        for table in tables:
+            self._connection.execute(delete(table).where(table.c.run_id == record.run_id))
+
+    def add_request(self, record: RunRecord, request_id: str) -> None:
+        """Keep a control request until it is acknowledged."""
+        self.has_requests = True
+        self._connection.execute(
+            fact_tables.CONTROL.insert(),
+            [
+                {
+                    "request_id": request_id,
+                    "run_id": record.run_id,
+                    "authority": record.facts.authority,
+                }
+            ],
+        )
+
+    def remove_request(self, request_id: str) -> None:
+        """Forget a control request that is acknowledged: it survives a crash over there."""
+        table = fact_tables.CONTROL
+        self._connection.execute(delete(table).where(table.c.request_id == request_id))
+
+    def mark_launch_stored(self, run_id: str, agent_id: str) -> None:
+        """Note that an agent keeps an assignment."""
+        table = fact_tables.ASSIGNMENT
+        self._connection.execute(
+            update(table)
+            .where(table.c.run_id == run_id, table.c.agent_id == agent_id)
+            .values(is_stored=True)
+        )
+
+    def write(self, first_position: int) -> None:
+        """Write the queue; runs of one transaction get places from its first position on."""
+        if self._queued:
+            self._connection.execute(
+                upsert(self._connection, fact_tables.QUEUED_RUN),
+                [
+                    {
+                        "run_id": record.run_id,
+                        "runner": record.message.runner,
+                        "position": first_position + index,
+                        "parent_run_id": record.message.parent_run_id,
+                    }
+                    for index, record in enumerate(self._queued.values())
+                ],
+            )

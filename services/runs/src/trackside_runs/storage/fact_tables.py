@@ -1,0 +1,124 @@
+"""The tables of what the service remembers of producers and agents, and of the directory."""
+
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Index, Integer
+from sqlmodel import Field
+
+from trackside_journal.producers import ProducerColumns
+from trackside_runs.storage.tables import BY_CODE_POINT, RunsTables, table_of
+
+
+def _text(*, is_key: bool = False) -> Any:  # noqa: ANN401 - as sqlmodel types its Field
+    return Field(default="", sa_type=BY_CODE_POINT, primary_key=is_key)
+
+
+def _number() -> Any:  # noqa: ANN401 - as sqlmodel types its Field
+    return Field(default=0, sa_type=BigInteger)
+
+
+class DirectoryRow(RunsTables, table=True):
+    """What the other services must know of a run, at the position of its latest change."""
+
+    __tablename__: Any = "directory"
+    __table_args__: Any = (Index("directory_by_position", "position"),)
+
+    run_id: str = _text(is_key=True)
+    position: int = _number()
+    owner: str = _text()
+    project: str = _text()
+    sealed: bool = False
+    end_time_ms: int = _number()
+
+
+class ProducerRow(ProducerColumns, RunsTables, table=True):
+    """What is remembered of a producer, so that every batch counts once."""
+
+    __tablename__: Any = "producer"
+
+
+class OpenProducerRow(RunsTables, table=True):
+    """A producer that has reported on a run and has not closed."""
+
+    __tablename__: Any = "open_producer"
+
+    run_id: str = _text(is_key=True)
+    producer_id: str = _text(is_key=True)
+
+
+class AgentRow(RunsTables, table=True):
+    """An agent that has connected."""
+
+    __tablename__: Any = "agent"
+
+    agent_id: str = _text(is_key=True)
+    connection_id: str = _text()
+    """Of the connection that holds the lease; a later one takes it over."""
+    host: str = _text()
+    version: str = _text()
+    heartbeat_ms: int = _number()
+    """When it was last heard from, by the server's clock."""
+
+
+class RunnerRow(RunsTables, table=True):
+    """A runner that an agent offers."""
+
+    __tablename__: Any = "runner"
+
+    agent_id: str = _text(is_key=True)
+    name: str = _text(is_key=True)
+    capacity: int = Field(default=1, sa_type=Integer)
+    fault: str = _text()
+
+
+class AssignmentRow(RunsTables, table=True):
+    """A run that an agent was given: from the claim until the run has ended."""
+
+    __tablename__: Any = "assignment"
+    __table_args__: Any = (
+        Index("assignment_by_agent", "agent_id"),
+        Index("assignment_by_parent", "parent_run_id"),
+    )
+
+    run_id: str = _text(is_key=True)
+    agent_id: str = _text()
+    runner: str = _text()
+    parent_run_id: str = _text()
+    is_stored: bool = False
+    """Whether the agent has said that it keeps it."""
+
+
+class QueuedRunRow(RunsTables, table=True):
+    """A run that waits for an agent, in the order in which it came."""
+
+    __tablename__: Any = "queued_run"
+    __table_args__: Any = (
+        Index("queued_run_by_runner", "runner", "position", "parent_run_id", "run_id"),
+    )
+
+    run_id: str = _text(is_key=True)
+    runner: str = _text()
+    position: int = _number()
+    parent_run_id: str = _text()
+
+
+class ControlRow(RunsTables, table=True):
+    """A control request that its authority has not acknowledged yet."""
+
+    __tablename__: Any = "control"
+    __table_args__: Any = (Index("control_by_authority", "authority"),)
+
+    request_id: str = _text(is_key=True)
+    run_id: str = _text()
+    authority: str = _text()
+    """The producer that is to carry it out."""
+
+
+DIRECTORY: Final = table_of(DirectoryRow)
+PRODUCER: Final = table_of(ProducerRow)
+OPEN_PRODUCER: Final = table_of(OpenProducerRow)
+AGENT: Final = table_of(AgentRow)
+RUNNER: Final = table_of(RunnerRow)
+ASSIGNMENT: Final = table_of(AssignmentRow)
+QUEUED_RUN: Final = table_of(QueuedRunRow)
+CONTROL: Final = table_of(ControlRow)

@@ -1,0 +1,162 @@
+"""The watchman: what time alone does to runs, once a second.
+
+Seals what has ended, finds who has fallen silent, adds up the progress of parents, and
+forgets changes that are old. Every verdict is decided again under the run's lock before it
+is entered, so replicas do not contradict each other.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, select, update
+
+from trackside_journal.committer import Committer
+from trackside_journal.database import Database
+from trackside_runs import parents, silence
+from trackside_runs.clock import ClockMs
+from trackside_runs.registry import Change, Work
+from trackside_runs.rounds import Rounds
+from trackside_runs.silences import Silences
+from trackside_runs.storage import tables
+from trackside_runs.storage.ledger import Ledger
+
+_LOOK_SECONDS: Final = 1.0
+_FORGET_SECONDS: Final = 600.0
+_RUNS_A_WORK: Final = 100
+_RUNS_A_ROUND: Final = 2000
+_CHANGES_A_WORK: Final = 5000
+_DAY_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Old:
+    """A run whose changes are old: those before `first_sequence` are to be forgotten."""
+
+    run_id: str
+    first_sequence: int
+
+
+class Watchman:
+    """Looks at the runs that are not sealed. Event loop only."""
+
+    def __init__(
+        self,
+        database: Database,
+        committer: Committer[Work],
+        clock_ms: ClockMs,
+        silences: Silences,
+        change_retention_days: int,
+    ) -> None:
+        self._database = database
+        self._committer = committer
+        self._clock_ms = clock_ms
+        self._silences = silences
+        self._retention_ms = change_retention_days * _DAY_MS
+        self._advanced: set[str] = set()
+        self._looking = Rounds(
+            self.look, name="watchman", every=_LOOK_SECONDS, on_outage=self._note_outage
+        )
+        self._forgetting = Rounds(
+            self.forget_old_changes, name="forgetting of old changes", every=_FORGET_SECONDS
+        )
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._looking.start()
+        self._forgetting.start()
+        self._forgetting.wake()
+
+    async def close(self) -> None:
+        """End looking."""
+        await self._looking.close()
+        await self._forgetting.close()
+
+    def children_advanced(self, parent_ids: set[str]) -> None:
+        """Note that children of these parents have made progress."""
+        self._advanced |= parent_ids
+
+    async def look(self) -> None:
+        """Look once at everything that is due."""
+        advanced, self._advanced = sorted(self._advanced), set()
+        if advanced:
+            await self._committer.commit(
+                Change(advanced, lambda ledger: parents.add_up(ledger, advanced))
+            )
+        now_ms = self._clock_ms()
+        due = await self._database.read(lambda connection: _due(connection, now_ms))
+        for start in range(0, len(due), _RUNS_A_WORK):
+            run_ids = due[start : start + _RUNS_A_WORK]
+            await self._committer.commit(
+                Change(run_ids, lambda ledger, ids=run_ids: silence.look_at(ledger, ids))
+            )
+
+    async def forget_old_changes(self) -> None:
+        """Drop the changes of runs that were sealed long ago; states, tasks and scopes stay."""
+        while old := await self._database.read(self._old):
+            run_ids = [run.run_id for run in old]
+            change = Change(run_ids, lambda ledger, old=old: _forget(ledger, old))
+            await self._committer.commit(change)
+
+    def _old(self, connection: Connection) -> list[_Old]:
+        return _old(connection, self._clock_ms() - self._retention_ms)
+
+    def _note_outage(self) -> None:
+        # Nothing could be heard, so no silence is counted.
+        self._silences.up_since_ms = self._clock_ms()
+
+
+def _due(connection: Connection, now_ms: int) -> list[str]:
+    run = tables.RUN.c
+    found = connection.execute(
+        select(run.run_id)
+        .where(run.look_at_ms > 0, run.look_at_ms <= now_ms)
+        .order_by(run.look_at_ms)
+        .limit(_RUNS_A_ROUND)
+    )
+    return [run_id for (run_id,) in found]
+
+
+def _old(connection: Connection, before_ms: int) -> list[_Old]:
+    """Return runs with old changes, as many as have a few thousand of them together."""
+    run = tables.RUN.c
+    found = connection.execute(
+        select(run.run_id, run.sequence, run.first_sequence)
+        .where(
+            run.sealed,
+            run.final_ms < before_ms,
+            run.report_ms < before_ms,
+            run.first_sequence <= run.sequence,
+        )
+        .limit(_CHANGES_A_WORK)
+    )
+    old: list[_Old] = []
+    left = _CHANGES_A_WORK
+    for run_id, sequence, first_sequence in found:
+        count = min(left, sequence - first_sequence + 1)
+        old.append(_Old(run_id, first_sequence + count))
+        left -= count
+        if not left:
+            break
+    return old
+
+
+def _forget(ledger: Ledger, old: list[_Old]) -> None:
+    change, head = tables.CHANGE, tables.LIST_HEAD
+    last_position = 0
+    for run in old:
+        record = ledger.get(run.run_id)
+        if record.first_sequence < run.first_sequence:
+            record.first_sequence = run.first_sequence
+            record.is_dirty = True
+            last_position = max(last_position, record.position)
+            ledger.connection.execute(
+                change.delete().where(
+                    change.c.run_id == run.run_id, change.c.sequence < run.first_sequence
+                )
+            )
+    # A watch of the list that begins before would miss what was dropped.
+    ledger.connection.execute(
+        update(head)
+        .where(head.c.first_position <= last_position)
+        .values(first_position=last_position + 1)
+    )

@@ -1,0 +1,1 @@
+"""`trackside up`: every service, wired in one process."""
