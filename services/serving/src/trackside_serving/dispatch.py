@@ -34,6 +34,7 @@ from trackside_serving.errors import (
     UnknownMethodError,
 )
 from trackside_serving.identity import ANONYMOUS, Role
+from trackside_serving.request_ids import REQUEST_ID, request_id
 from trackside_serving.starting import ServiceIncompleteError
 from trackside_serving.statuses import status_of, trailers_of
 from trackside_serving.tokens import TokenVerifier, VerifiedToken
@@ -180,6 +181,7 @@ class Dispatcher(grpc.GenericRpcHandler):
             deadline=_deadline(context, method.kind),
             draining=self._draining,
             token=token.token,
+            request_id=request_id(_metadata(context)),
         )
         opened = OpenCall(call, method.kind, _current_task(), token.expires, method.is_fed)
         self._open_calls.admit(opened)
@@ -199,8 +201,11 @@ class Dispatcher(grpc.GenericRpcHandler):
             if opened.call.resume_cursor and isinstance(error, _WITH_CURSOR):
                 error.metadata.setdefault("cursor", opened.call.resume_cursor)
         status = status_of(error)
+        trailers: list[tuple[str, str | bytes]] = list(trailers_of(status))
+        if opened is not None:
+            trailers.append((REQUEST_ID, opened.call.request_id))
         try:
-            await context.abort(error.status, status.message, trailers_of(status))
+            await context.abort(error.status, status.message, tuple(trailers))
         except grpc.aio.AbortError:  # how grpc ends a call whose status was sent
             raise
         except Exception:  # noqa: BLE001 - the peer is gone; grpc would log it as our fault
