@@ -60,8 +60,8 @@ def test_the_figures_are_those_of_the_points(blocks: list[list[Point]]) -> None:
     assert (found.step_min, found.step_max) == (points.steps.min(), points.steps.max())
     assert (found.time_min, found.time_max) == (points.times.min(), points.times.max())
     assert np.isclose(found.mean, expected_mean, equal_nan=True)
-    assert found.value_min == min(numbers, default=found.value_min)
-    assert found.value_max == max(numbers, default=found.value_max)
+    assert np.isclose(found.value_min, min(numbers, default=math.nan), equal_nan=True)
+    assert np.isclose(found.value_max, max(numbers, default=math.nan), equal_nan=True)
     assert (found.last_step, found.last_time) == (points.steps[last], points.times[last])
     assert found.last_value == points.values[last] or math.isnan(points.values[last])
 

@@ -215,6 +215,8 @@ def _sqlite_engine(url: str, *, reading: bool, size: int) -> Engine:
             cursor.execute("pragma query_only=1")
             cursor.execute("pragma wal_autocheckpoint=0")
         else:
+            # Merging and deleting give room back to the disk; only a new file takes this.
+            cursor.execute("pragma auto_vacuum=full")
             cursor.execute("pragma journal_mode=wal")
             cursor.execute("pragma synchronous=full")
             cursor.execute(f"pragma journal_size_limit={_WAL_BYTES_KEPT}")

@@ -1,5 +1,6 @@
 """What all watches have in common: where they start, and the tail that makes them resumable."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
@@ -36,6 +37,12 @@ class Tail:
 
     cursor_field: int
     caught_up_field: int
+
+
+class Draining(Protocol):
+    """What is set when the server goes down."""
+
+    draining: asyncio.Event
 
 
 class Resumable(Protocol):
@@ -86,6 +93,15 @@ def starting_position(
             latest=mint.encode(topic, available.head),
         )
     return position
+
+
+async def until_draining(pieces: AsyncGenerator[Piece], call: Draining) -> AsyncGenerator[Piece]:
+    """Yield pieces until the server goes down; the hub's ticks make it look each second."""
+    async with closing(pieces):
+        async for piece in pieces:
+            yield piece
+            if call.draining.is_set():
+                return
 
 
 async def with_tails(  # noqa: PLR0913 - all but the first say what kind of watch it is

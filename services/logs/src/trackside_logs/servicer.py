@@ -13,9 +13,8 @@ from trackside_journal.database import Database
 from trackside_journal.directory import RunDirectory, RunEntry
 from trackside_journal.fanout import Hub
 from trackside_journal.ingest import IngestStream
-from trackside_journal.pieces import Piece
 from trackside_journal.splice import splice
-from trackside_journal.watching import Range, Tail, starting_position, with_tails
+from trackside_journal.watching import Range, Tail, starting_position, until_draining, with_tails
 from trackside_logs import page_tokens
 from trackside_logs.applier import LogBatch
 from trackside_logs.filters import read_filter
@@ -117,7 +116,7 @@ class LogsServicer:
         position = starting_position(request.start, Range(head), self.mint, run_id)
         pieces = source.sift(splice(source, self.hub, run_id, position))
         responses = with_tails(
-            _until_draining(pieces, call), mint=self.mint, topic=run_id, tail=_TAIL, call=call
+            until_draining(pieces, call), mint=self.mint, topic=run_id, tail=_TAIL, call=call
         )
         async with aclosing(responses):
             async for response in responses:
@@ -128,12 +127,3 @@ class LogsServicer:
         if not may_see(caller, run_id=run_id, owner=entry.owner, project=entry.project):
             raise RunNotFoundError
         return entry
-
-
-async def _until_draining(pieces: AsyncGenerator[Piece], call: Call) -> AsyncGenerator[Piece]:
-    """Yield pieces until the server goes down; the hub's ticks make it look each second."""
-    async with aclosing(pieces):
-        async for piece in pieces:
-            yield piece
-            if call.draining.is_set():
-                return

@@ -27,7 +27,7 @@ PAGE_BYTES: Final = 256 << 10
 _ROWS_A_LOOK: Final = 256
 _POINT_BYTES: Final = 24
 _BLOCK_BYTES: Final = 64
-_REMEMBERED_POINTS: Final = 500_000
+_REMEMBERED_POINTS: Final = 300_000
 
 RegionKey = tuple[str, int, int]
 

@@ -148,7 +148,12 @@ class Merger:
                 continue
             enough = ENOUGH_ROWS if waiting.rows >= ENOUGH_ROWS else _IDLE_ROWS
             rows, points = waiting.rows, waiting.points
-            await self.merge(run_id, enough=enough, is_final=waiting.is_sealed)
+            try:
+                await self.merge(run_id, enough=enough, is_final=waiting.is_sealed)
+            except ServiceError:
+                raise
+            except Exception:  # noqa: BLE001 - one run must not end the merging of all others
+                _LOG.exception("A run could not be merged.", extra={"run_id": run_id})
             waiting.rows -= rows
             waiting.points -= points
             if waiting.is_sealed and not waiting.rows:

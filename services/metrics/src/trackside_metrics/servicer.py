@@ -12,10 +12,8 @@ from trackside_journal.directory import RunEntry
 from trackside_journal.fanout import Hub
 from trackside_journal.heads import read_heads
 from trackside_journal.ingest import IngestStream
-from trackside_journal.pieces import Piece
 from trackside_journal.splice import splice
-from trackside_journal.watching import Range, Tail, starting_position, with_tails
-from trackside_metrics import page_tokens
+from trackside_journal.watching import Range, Tail, starting_position, until_draining, with_tails
 from trackside_metrics.intake import MetricBatch
 from trackside_metrics.listing import Listing, list_page
 from trackside_metrics.querying import answer
@@ -28,6 +26,7 @@ from trackside_protos.metrics.v1 import metrics_service_pb2
 from trackside_serving.calls import Call, Implementation
 from trackside_serving.errors import InvalidFieldError, NotAllowedError, RunNotFoundError
 from trackside_serving.identity import Caller, may_report, may_see
+from trackside_serving.page_tokens import seal, unseal
 
 SERIES_A_PAGE: Final = 1000
 DEFAULT_PAGE_SIZE: Final = 100
@@ -97,7 +96,7 @@ class MetricsServicer:
             run_id=request.run_id,
             selection=read_selection(request.filter),
             page_size=request.page_size or DEFAULT_PAGE_SIZE,
-            after=page_tokens.decode(request) if request.page_token else None,
+            after=unseal(request) or None,
         )
         await self._find(request.run_id, call.caller)
         page = await self.reading.database.read(
@@ -106,7 +105,7 @@ class MetricsServicer:
         response = metrics_service_pb2.ListSeriesResponse(series=map(series_message, page.series))
         if page.has_more:
             last = page.series[-1].identity.digest
-            response.next_page_token = page_tokens.encode(last, request)
+            response.next_page_token = seal(last, request)
         return response
 
     async def query_points(
@@ -144,7 +143,7 @@ class MetricsServicer:
         position = starting_position(request.start, Range(heads.get(run_id, 0)), mint, run_id)
         pieces = source.sift(splice(source, self.hub, run_id, position))
         responses = with_tails(
-            _until_draining(pieces, call), mint=mint, topic=run_id, tail=_TAIL, call=call
+            until_draining(pieces, call), mint=mint, topic=run_id, tail=_TAIL, call=call
         )
         async with aclosing(responses):
             async for response in responses:
@@ -155,12 +154,3 @@ class MetricsServicer:
         if not may_see(caller, run_id=run_id, owner=entry.owner, project=entry.project):
             raise RunNotFoundError
         return entry
-
-
-async def _until_draining(pieces: AsyncGenerator[Piece], call: Call) -> AsyncGenerator[Piece]:
-    """Yield pieces until the server goes down; the hub's ticks make it look each second."""
-    async with aclosing(pieces):
-        async for piece in pieces:
-            yield piece
-            if call.draining.is_set():
-                return

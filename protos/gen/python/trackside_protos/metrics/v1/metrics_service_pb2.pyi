@@ -157,7 +157,7 @@ class SeriesFilter(_message.Message):
     """Series whose key begins so."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Series of these keys."""
+        """Series of these keys, up to 1,000."""
 
     @_builtins.property
     def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -268,7 +268,7 @@ class QueryPointsRequest(_message.Message):
     """Points before this time."""
     max_buckets: _builtins.int
     """Down-sample each series to at most this many buckets, 1 to 100,000; 0: every point
-    (at most 2,000,000 in all).
+    (at most 2,000,000 in all). A series with no more points than that is returned as it is.
     """
     axis: Global___PointAxis.ValueType
     """Along which axis buckets are cut. Default: steps."""

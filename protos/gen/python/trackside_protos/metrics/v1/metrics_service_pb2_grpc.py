@@ -72,7 +72,8 @@ class MetricsServiceServicer:
 
         Every batch is taken whole or not at all, exactly once. A batch that is refused ends the stream with its error,
         whose metadata names the `batch_sequence`; batches acknowledged before stay stored.
-        Fails with `INVALID_ARGUMENT` for a wrong field, `ABORTED` reason `BATCH_GAP`,
+        Fails with `INVALID_ARGUMENT` for a wrong field, `RESOURCE_EXHAUSTED` reason
+        `TOO_MANY_ITEMS` for too many blocks or points, `ABORTED` reason `BATCH_GAP`,
         `ALREADY_EXISTS` reason `BATCH_CONFLICT`, `FAILED_PRECONDITION` reason `STALE_EPOCH`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -88,6 +89,9 @@ class MetricsServiceServicer:
 
     def QueryPoints(self, request, context):
         """Returns the points of series, down-sampled to a number of buckets where asked.
+
+        Fails with `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, if too many series or points
+        match, and with `DATA_LOSS`, reason `CHUNK_CORRUPT`, if a chunk that is needed is damaged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +100,8 @@ class MetricsServiceServicer:
     def WatchMetrics(self, request, context):
         """Streams blocks of points, in order and without gaps but for what the filter leaves out.
 
+        What is damaged in the store ends it with `DATA_LOSS`, reason `CHUNK_CORRUPT`, whose
+        metadata has a `next_cursor` that goes on behind it.
         Ends after the run is sealed and everything stored was sent. To resume, call again
         with the `cursor` of the last response as start. See `WatchStart` for the errors.
         """

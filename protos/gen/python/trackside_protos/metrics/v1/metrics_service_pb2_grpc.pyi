@@ -42,16 +42,23 @@ class MetricsServiceStub:
 
     Every batch is taken whole or not at all, exactly once. A batch that is refused ends the stream with its error,
     whose metadata names the `batch_sequence`; batches acknowledged before stay stored.
-    Fails with `INVALID_ARGUMENT` for a wrong field, `ABORTED` reason `BATCH_GAP`,
+    Fails with `INVALID_ARGUMENT` for a wrong field, `RESOURCE_EXHAUSTED` reason
+    `TOO_MANY_ITEMS` for too many blocks or points, `ABORTED` reason `BATCH_GAP`,
     `ALREADY_EXISTS` reason `BATCH_CONFLICT`, `FAILED_PRECONDITION` reason `STALE_EPOCH`.
     """
     ListSeries: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.ListSeriesRequest, _metrics_service_pb2.ListSeriesResponse]
     """Lists the series of a run by key and context, with their running figures."""
     QueryPoints: _grpc.UnaryUnaryMultiCallable[_metrics_service_pb2.QueryPointsRequest, _metrics_service_pb2.QueryPointsResponse]
-    """Returns the points of series, down-sampled to a number of buckets where asked."""
+    """Returns the points of series, down-sampled to a number of buckets where asked.
+
+    Fails with `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, if too many series or points
+    match, and with `DATA_LOSS`, reason `CHUNK_CORRUPT`, if a chunk that is needed is damaged.
+    """
     WatchMetrics: _grpc.UnaryStreamMultiCallable[_metrics_service_pb2.WatchMetricsRequest, _metrics_service_pb2.WatchMetricsResponse]
     """Streams blocks of points, in order and without gaps but for what the filter leaves out.
 
+    What is damaged in the store ends it with `DATA_LOSS`, reason `CHUNK_CORRUPT`, whose
+    metadata has a `next_cursor` that goes on behind it.
     Ends after the run is sealed and everything stored was sent. To resume, call again
     with the `cursor` of the last response as start. See `WatchStart` for the errors.
     """
@@ -70,16 +77,23 @@ class MetricsServiceAsyncStub(MetricsServiceStub):
 
     Every batch is taken whole or not at all, exactly once. A batch that is refused ends the stream with its error,
     whose metadata names the `batch_sequence`; batches acknowledged before stay stored.
-    Fails with `INVALID_ARGUMENT` for a wrong field, `ABORTED` reason `BATCH_GAP`,
+    Fails with `INVALID_ARGUMENT` for a wrong field, `RESOURCE_EXHAUSTED` reason
+    `TOO_MANY_ITEMS` for too many blocks or points, `ABORTED` reason `BATCH_GAP`,
     `ALREADY_EXISTS` reason `BATCH_CONFLICT`, `FAILED_PRECONDITION` reason `STALE_EPOCH`.
     """
     ListSeries: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.ListSeriesRequest, _metrics_service_pb2.ListSeriesResponse]  # type: ignore[assignment]
     """Lists the series of a run by key and context, with their running figures."""
     QueryPoints: _aio.UnaryUnaryMultiCallable[_metrics_service_pb2.QueryPointsRequest, _metrics_service_pb2.QueryPointsResponse]  # type: ignore[assignment]
-    """Returns the points of series, down-sampled to a number of buckets where asked."""
+    """Returns the points of series, down-sampled to a number of buckets where asked.
+
+    Fails with `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, if too many series or points
+    match, and with `DATA_LOSS`, reason `CHUNK_CORRUPT`, if a chunk that is needed is damaged.
+    """
     WatchMetrics: _aio.UnaryStreamMultiCallable[_metrics_service_pb2.WatchMetricsRequest, _metrics_service_pb2.WatchMetricsResponse]  # type: ignore[assignment]
     """Streams blocks of points, in order and without gaps but for what the filter leaves out.
 
+    What is damaged in the store ends it with `DATA_LOSS`, reason `CHUNK_CORRUPT`, whose
+    metadata has a `next_cursor` that goes on behind it.
     Ends after the run is sealed and everything stored was sent. To resume, call again
     with the `cursor` of the last response as start. See `WatchStart` for the errors.
     """
@@ -101,7 +115,8 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Every batch is taken whole or not at all, exactly once. A batch that is refused ends the stream with its error,
         whose metadata names the `batch_sequence`; batches acknowledged before stay stored.
-        Fails with `INVALID_ARGUMENT` for a wrong field, `ABORTED` reason `BATCH_GAP`,
+        Fails with `INVALID_ARGUMENT` for a wrong field, `RESOURCE_EXHAUSTED` reason
+        `TOO_MANY_ITEMS` for too many blocks or points, `ABORTED` reason `BATCH_GAP`,
         `ALREADY_EXISTS` reason `BATCH_CONFLICT`, `FAILED_PRECONDITION` reason `STALE_EPOCH`.
         """
 
@@ -119,7 +134,11 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metrics_service_pb2.QueryPointsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_metrics_service_pb2.QueryPointsResponse, _abc.Awaitable[_metrics_service_pb2.QueryPointsResponse]]:
-        """Returns the points of series, down-sampled to a number of buckets where asked."""
+        """Returns the points of series, down-sampled to a number of buckets where asked.
+
+        Fails with `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, if too many series or points
+        match, and with `DATA_LOSS`, reason `CHUNK_CORRUPT`, if a chunk that is needed is damaged.
+        """
 
     @_abc_1.abstractmethod
     def WatchMetrics(
@@ -129,6 +148,8 @@ class MetricsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_metrics_service_pb2.WatchMetricsResponse], _abc.AsyncIterator[_metrics_service_pb2.WatchMetricsResponse]]:
         """Streams blocks of points, in order and without gaps but for what the filter leaves out.
 
+        What is damaged in the store ends it with `DATA_LOSS`, reason `CHUNK_CORRUPT`, whose
+        metadata has a `next_cursor` that goes on behind it.
         Ends after the run is sealed and everything stored was sent. To resume, call again
         with the `cursor` of the last response as start. See `WatchStart` for the errors.
         """

@@ -89,7 +89,9 @@ class PointBlock(_message.Message):
     """Whether it came after the run was sealed. Output only."""
     @_builtins.property
     def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What tells series of one key apart, for example `fold=3`; up to 32 keys."""
+        """What tells series of one key apart, for example `fold=3`: up to 32 keys of 1 to 128
+        characters, values of up to 4,096.
+        """
 
     @_builtins.property
     def steps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
