@@ -304,7 +304,7 @@ class _Door(grpc.GenericRpcHandler):
     def __init__(self, server: AppendServer) -> None:
         self._server = server
 
-    def service(self, handler_call_details: Any) -> Any:  # noqa: ANN401 - as grpc has it
+    def service(self, handler_call_details: Any) -> Any:
         name = handler_call_details.method.rpartition("/")[2]
         streams = {"ReportRun": RUNS, "AppendLogs": LOGS, "AppendMetrics": METRICS}
         unary = {"CreateRun": self._server.create_run, "GetRun": self._server.get_run}

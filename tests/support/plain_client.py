@@ -63,6 +63,15 @@ class PlainClient:
     def run(self, run_id: str) -> Run:
         return self.call(self.runs.GetRun, GetRunRequest(run_id=run_id)).run
 
+    def find(self, run_id: str) -> Run | None:
+        """Return a run, if there is one."""
+        try:
+            return self.run(run_id)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise
+            return None
+
     def children(self, parent_id: str) -> list[Run]:
         request = ListRunsRequest(
             filter=f'parent = "{parent_id}"', order_by="create_time", page_size=1000

@@ -118,5 +118,6 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
 
 @pytest.fixture
 def postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
+    postgresql_server.ensure_running()
     with postgresql_server.fresh_database() as url:
         yield url

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,10 @@ class PrivateServer(ABC):
     def command(self) -> list[str]:
         """Return the command that runs the server in the foreground."""
 
+    def environment(self) -> Mapping[str, str] | None:
+        """Return the environment of the server; None: the tests' own."""
+        return None
+
     @abstractmethod
     def is_ready(self) -> bool:
         """Return whether the server answers."""
@@ -51,23 +56,40 @@ class PrivateServer(ABC):
         Raises:
             ServerStartError: It did not come up.
         """
-        log = self.folder / "log"
-        with log.open("ab") as output:
-            process = subprocess.Popen(  # noqa: S603 - the command is the tests' own
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start the server; on the main thread, for the server ends with the thread."""
+        with (self.folder / "log").open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - the command is the tests' own
                 dying_with_parent(self.command(), self.stop_signal),
                 cwd=self.folder,
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 user=self._user,
                 extra_groups=None if self._user is None else [],
             )
-        self._process = process
+
+    def wait_until_ready(self) -> None:
+        """Return when the launched server answers.
+
+        Raises:
+            ServerStartError: It did not come up.
+        """
+        assert self._process is not None
         deadline = time.monotonic() + START_SECONDS
         while not self.is_ready():
-            if has_ended(process, within=0.02) or time.monotonic() > deadline:
+            if has_ended(self._process, within=0.02) or time.monotonic() > deadline:
                 self.kill()
-                raise ServerStartError(log.read_text()[-2000:])
+                raise ServerStartError((self.folder / "log").read_text()[-2000:])
+
+    def ensure_running(self) -> None:
+        """Start the server again if a test has left it ended."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
 
     def stop(self) -> None:
         """End the server in good order; harmless when it has ended."""

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Programs:
 
     home: Path
     server: str
-    token: str = "secret"
+    token: str = "secret"  # noqa: S105 - that of the tests' own server
     """Empty: the programs find that of the home."""
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -36,16 +37,19 @@ class Programs:
         }
         return {**kept, **ours, **more}
 
-    def start(self, source: str, **more: str) -> subprocess.Popen[str]:
+    def start(
+        self, source: str, *, arguments: Sequence[str] = (), **more: str
+    ) -> subprocess.Popen[str]:
         """Start a program."""
         return subprocess.Popen(  # noqa: S603 - the tests' own words
-            [sys.executable, "-c", textwrap.dedent(source)],
+            [sys.executable, "-c", textwrap.dedent(source), *arguments],
             cwd=self.home.parent,
             env=self.environment(**more),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",
         )
 
     def run(self, source: str, **more: str) -> Ended:

@@ -55,5 +55,6 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> str:
+    redis_server.ensure_running()
     redis_server.empty()
     return redis_server.url

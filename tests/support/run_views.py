@@ -51,6 +51,7 @@ class RunView:
                 self.outputs[change.output.path] = change.output
             case _:
                 pass
+        self.run.sequence = change.sequence
 
     def _take_snapshot(self, page: change_pb2.RunSnapshot) -> None:
         if page.HasField("run"):

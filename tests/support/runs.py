@@ -3,14 +3,16 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Value
 
 from support.run_views import RunView
+from trackside_journal.tasks import closing
 from trackside_protos.producers.v1 import batch_pb2
 from trackside_protos.runners.v1 import runners_service_pb2
 from trackside_protos.runs.v1 import (
@@ -27,7 +29,9 @@ from trackside_runs.bootstrap import RunsApplication
 from trackside_runs.clock import forward_clock
 from trackside_runs.identifiers import new_identifier
 from trackside_serving.calls import Call
+from trackside_serving.home import Home
 from trackside_serving.identity import Caller, Role
+from trackside_serving.settings import Settings
 
 SERVER_ID: Final = "zzzzzzzzzzzzzzzz"
 ANN: Final = Caller("ann", Role.USER)
@@ -55,9 +59,9 @@ def state(state: "RunState.ValueType", **fields: Any) -> Report:
     return Report(state=report_pb2.StateReport(state=state, **fields))
 
 
-def task(task_id: str, name: str, **fields: Any) -> Report:
+def task(task_id: str, state_name: str, **fields: Any) -> Report:
     """Return a report on a task in the state of a name, such as `RUNNING`."""
-    value = task_pb2.TaskState.Value(f"TASK_STATE_{name}")
+    value = task_pb2.TaskState.Value(f"TASK_STATE_{state_name}")
     return Report(task=task_pb2.Task(task_id=task_id, state=value, **fields))
 
 
@@ -168,7 +172,9 @@ class Server:
         return (await self.call("CreateRun", request, caller)).run
 
     async def get(self, run_id: str, caller: Caller = ADMIN) -> Run:
-        return (await self.call("GetRun", runs_service_pb2.GetRunRequest(run_id=run_id), caller)).run
+        return (
+            await self.call("GetRun", runs_service_pb2.GetRunRequest(run_id=run_id), caller)
+        ).run
 
     async def runs(self, filter_: str = "", caller: Caller = ADMIN, **fields: Any) -> list[Run]:
         request = runs_service_pb2.ListRunsRequest(filter=filter_, **fields)
@@ -298,7 +304,7 @@ class _Following:
         await self._task
 
     async def _follow(self) -> None:
-        async with aclosing(self._stream) as stream:  # pyright: ignore[reportArgumentType] - a generator
+        async with closing(self._stream) as stream:
             async for raw in stream:
                 self.take(raw)
 
@@ -425,6 +431,31 @@ class Cluster:
     one: Server
     other: Server
     clock: ShiftingClock
+
+
+class Starter:
+    """Starts services and ends them with the test."""
+
+    def __init__(self, home: Path, stack: AsyncExitStack) -> None:
+        self.home = home
+        self.clock = ShiftingClock()
+        self._stack = stack
+        self._signer = Home(home).signer()
+
+    async def start(
+        self, database_url: str, redis_url: str | None = None, **settings: Any
+    ) -> Server:
+        application = RunsApplication(
+            database_url=database_url,
+            server_id=SERVER_ID,
+            redis_url=redis_url,
+            settings=Settings.model_validate({"home": self.home, **settings}),
+            signer=self._signer,
+            clock_ms=self.clock,
+        )
+        await application.start()
+        self._stack.push_async_callback(application.close)
+        return Server(application, self.clock)
 
 
 def new_run_id() -> str:

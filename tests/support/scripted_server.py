@@ -140,7 +140,7 @@ class ScriptedServer:
         self.metadata.append(dict(context.invocation_metadata()))
         self.requests[name].append(asked)
 
-    def _answer(self, name: str, asked: Message) -> Any:  # noqa: ANN401 - one of Answer
+    def _answer(self, name: str, asked: Message) -> Any:
         answer = self.answers.get(name, Refused(grpc.StatusCode.UNIMPLEMENTED))
         return answer(asked) if callable(answer) else answer
 

@@ -9,7 +9,7 @@ from trackside.client.handle import RunHandle, get_run, list_runs
 from trackside.client.log_lines import LogLine
 from trackside.location import Location
 from trackside_protos.metrics.v1.metrics_service_pb2 import SeriesPoints
-from trackside_protos.runs.v1.run_change_pb2 import RunChange
+from trackside_protos.runs.v1.change_pb2 import RunChange
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
 from trackside_protos.runs.v1.runs_service_pb2 import ListChangesRequest

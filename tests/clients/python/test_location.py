@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from trackside.location import DEFAULT_SERVER, discover
+from trackside.location import DEFAULT_SERVER, Location, discover
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +50,21 @@ def test_without_a_home_it_is_the_platforms_folder(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("TRACKSIDE_HOME")
 
     assert discover().home.name == "trackside"
+
+
+def test_what_is_meant_for_the_server_of_a_home_is_so_wherever_that_listens(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "token").write_text("of the home")
+
+    destinations = [
+        Location(server, token, tmp_path).destination
+        for server in ("127.0.0.1:8750", "127.0.0.1:9999", "elsewhere:8750")
+        for token in ("", "of the home", "another")
+    ]
+
+    assert destinations == [
+        *("home", "home", "127.0.0.1:8750"),
+        *("home", "home", "127.0.0.1:9999"),
+        *("elsewhere:8750", "elsewhere:8750", "elsewhere:8750"),
+    ]

@@ -40,7 +40,7 @@ def test_parameters_are_put_where_their_names_stand(argument: str, filled: str) 
 @pytest.mark.parametrize(
     "value", [None, True, False, 0, -5, 0.5, 1e300, "", "text", [1, "a", None], {"a": {"b": [2]}}]
 )
-def test_values_of_the_wire_come_back(value: Any) -> None:  # noqa: ANN401 - whatever JSON has
+def test_values_of_the_wire_come_back(value: Any) -> None:
     assert json_of(ParseDict(value, Value())) == value
 
 

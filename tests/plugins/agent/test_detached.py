@@ -1,6 +1,8 @@
 """An agent that others start, find and stop."""
 
 import os
+import select
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,18 @@ def test_detached_agent_goes_on_with_the_runs_of_the_one_before(
     room.kill(run_id, "request-1")
 
     assert room.ended(run_id).steps("request-1") == ["ACKNOWLEDGED", "CONFIRMED"]
+
+
+def test_agent_whose_home_is_removed_ends(agent: AgentProcess, room: ControlRoom) -> None:
+    agent.home.mkdir()
+    pid = start_detached(agent.home, room.address)
+    room.wait(lambda: room.hellos)
+    descriptor = os.pidfd_open(pid)
+
+    shutil.rmtree(agent.home)
+
+    assert select.select([descriptor], [], [], 20.0)[0]
+    os.close(descriptor)
 
 
 def test_home_without_agent_has_none(tmp_path: Path) -> None:

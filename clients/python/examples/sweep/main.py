@@ -133,8 +133,8 @@ def detached(parent: Run) -> list[str]:
     """Return what becomes of a sweep that is under way when the server ends."""
     return [
         f"Sweep {parent.run_id} is under way: its running variants go on, the others wait for",
-        f"the next server. `{command()} up` goes on with it; `{command()} kill {parent.run_id}`",
-        "then ends it.",
+        f"the next server. `{command()} up` starts them;",
+        f"`{command()} kill {parent.run_id}` then ends the whole sweep.",
     ]
 
 

@@ -14,8 +14,3 @@ def new_identifier() -> str:
     """Return a new random identifier, for example of a run."""
     bits = secrets.randbits(5 * LENGTH)
     return "".join(ALPHABET[bits >> shift & 31] for shift in range(0, 5 * LENGTH, 5))
-
-
-def is_identifier(text: str) -> bool:
-    """Say whether `text` has the form of an identifier."""
-    return len(text) == LENGTH and all(character in ALPHABET for character in text)

@@ -66,10 +66,15 @@ def read_token(home: Path) -> str:
         return ""
 
 
-def _home() -> Path:
-    if named := os.environ.get("TRACKSIDE_HOME"):
-        return Path(named).expanduser().absolute()
+def default_home() -> Path:
+    """Return the home of programs whose environment names none."""
     # Not at the top: it takes a tenth of the time in which `import trackside` must be done.
     from platformdirs import user_data_path  # noqa: PLC0415
 
     return user_data_path("trackside")
+
+
+def _home() -> Path:
+    if named := os.environ.get("TRACKSIDE_HOME"):
+        return Path(named).expanduser().absolute()
+    return default_home()

@@ -33,7 +33,8 @@ def main(settings: Settings) -> int:
     stopped = _catch_signals()
     agent = Agent(settings)
     agent.start()
-    while not select.select([stopped], [], [], HOUSEKEEPING_SECONDS)[0]:
+    # An agent whose home was removed can be found by nobody, and has nothing left to keep.
+    while lock.is_there and not select.select([stopped], [], [], HOUSEKEEPING_SECONDS)[0]:
         agent.keep_house()
     agent.stop()
     return 0

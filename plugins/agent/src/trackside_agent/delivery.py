@@ -12,7 +12,7 @@ from typing import Final
 from trackside.delivery.delivery import Delivery
 from trackside.delivery.outbox import Outbox
 from trackside.delivery.wire import Item
-from trackside.location import Location
+from trackside.location import Location, default_home
 from trackside.spool.frames import Service
 from trackside_protos.runs.v1.run_pb2 import ControlRequest
 
@@ -93,18 +93,16 @@ class Sender:
     def deliver_rest(self, run_id: str) -> None:
         """Deliver what ended producers of a run left in their spools, the agent's own too."""
         self._delivery.adopt_run(run_id, also_kept=True)
+        # A launched program is not told the agent's home.
+        self._delivery.adopt_run(run_id, home=default_home())
 
     def deliver_leftovers(self) -> None:
         """Deliver what programs of this home that ended without a server have left."""
         self._delivery.adopt_leftovers()
 
     def is_delivered(self, run_id: str) -> bool:
-        """Return whether nothing that the agent said of a run is left that could be delivered."""
-        return not any(
-            (one.run_id, one.identity.producer_id) == (run_id, self._agent_id)
-            for one in self._delivery.left()
-            if not one.given_up
-        )
+        """Return whether nothing is left of a run here that could be delivered."""
+        return all(one.run_id != run_id or one.given_up for one in self._delivery.left())
 
     def stop(self) -> None:
         """Send nothing more; what is left waits for the next start."""

@@ -89,4 +89,13 @@ def stop(home: Path) -> bool:
     return True
 
 
-_NOT_INHERITED: Final = frozenset({"TRACKSIDE_TOKEN", "TRACKSIDE_RUN_ID"})
+_NOT_INHERITED: Final = frozenset(
+    {
+        "TRACKSIDE_TOKEN",
+        "TRACKSIDE_RUN_ID",
+        # A server's own secrets: who starts the agent may be one.
+        "TRACKSIDE_DATABASE_URL",
+        "TRACKSIDE_REDIS_URL",
+        "TRACKSIDE_SERVICE_TOKEN",
+    }
+)

@@ -42,6 +42,11 @@ class AgentLock:
             message = f"an agent with process id {owner} runs in {self._path.parent} already"
             raise AgentRunningError(message) from error
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the file still is where others look for it: the home was not removed."""
+        return os.fstat(self._descriptor).st_nlink > 0
+
 
 def find_owner(path: Path) -> int | None:
     """Return the pid of the other process that has locked this file, if one has."""

@@ -12,26 +12,18 @@ from trackside_runner_local.records import Record
 OURS: Final = "TRACKSIDE_"
 """How the names of our own variables begin: the agent's are none of a run's business."""
 
-HOME: Final = "TRACKSIDE_HOME"
-"""All but this: there the program keeps what it cannot send, and the agent delivers it."""
-
 
 def launch_record(spec: RunSpec, environment: Mapping[str, str]) -> Record:
     """Return the launch record of a run.
 
     Args:
         spec: The run.
-        environment: The agent's own environment, which the command inherits without our variables
-            but for that of the home.
+        environment: The agent's own environment, which the command inherits without our variables.
 
     Raises:
         SpecRefusedError: The command, its work directory or its environment cannot be used.
     """
-    inherited = {
-        name: value
-        for name, value in environment.items()
-        if name == HOME or not name.startswith(OURS)
-    }
+    inherited = {name: value for name, value in environment.items() if not name.startswith(OURS)}
     complete = inherited | spec.program_environment()
     work_directory = _work_directory(spec.work_directory)
     _refuse_illegal(spec, complete)

@@ -1,16 +1,18 @@
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from google.rpc import code_pb2
 
 from support.append_server import LOGS, METRICS, RUNS, AppendServer, Refusal, Refuse, StoredRun
-from trackside.delivery.delivery import Delivery
+from trackside.delivery.delivery import LEFTOVERS_AT_ONCE, Delivery
 from trackside.delivery.outbox import Outbox
 from trackside.identifiers import new_identifier
 from trackside.location import Location
-from trackside.spool.folder import Abandoned, spools
+from trackside.spool.folder import Abandoned, Identity, Position, SpoolFolder, spools
+from trackside.spool.frames import Service
 from trackside_protos.logs.v1.log_entry_pb2 import LogEntry
 from trackside_protos.metrics.v1.series_pb2 import PointBlock
 from trackside_protos.runs.v1.report_pb2 import ControlReport, ControlStep, RunReport, StateReport
@@ -198,7 +200,7 @@ def test_a_refusal_that_names_no_batch_is_found_by_sending_one_at_a_time(
 def test_points_that_are_refused_leave_their_count(
     delivery: Delivery, append_server: AppendServer
 ) -> None:
-    def refuse(request: Any) -> Refusal | None:  # noqa: ANN401 - of any service
+    def refuse(request: Any) -> Refusal | None:
         bad = any(each.key == "k" for each in request.blocks)
         return Refusal(code_pb2.INVALID_ARGUMENT, "INVALID_FIELD") if bad else None
 
@@ -215,7 +217,7 @@ def test_points_that_are_refused_leave_their_count(
 def test_an_illegal_state_is_left_out_and_the_rest_of_its_batch_arrives(
     delivery: Delivery, append_server: AppendServer
 ) -> None:
-    def refuse(request: Any) -> Refusal | None:  # noqa: ANN401 - of any service
+    def refuse(request: Any) -> Refusal | None:
         bad = any(each.HasField("state") for each in request.reports)
         return Refusal(code_pb2.FAILED_PRECONDITION, "ILLEGAL_TRANSITION") if bad else None
 
@@ -391,6 +393,219 @@ def test_an_epoch_cannot_be_used_twice(location: Location) -> None:
     second.stop()
 
 
+def test_a_later_epoch_waits_for_whoever_delivers_the_earlier_one(
+    location: Location, append_server: AppendServer
+) -> None:
+    append_server.stop()
+    before = Delivery(location)
+    outbox = before.open(RUN, "agent-1", epoch=1)
+    outbox.log(lines("a"))
+    before.stop()
+    outbox.spool.close()
+    other = outbox.spool.folder.lock_for_delivery()
+    assert other is not None
+
+    after = Delivery(location)
+    again = after.open(RUN, "agent-1", epoch=2)
+    again.log(lines("b"))
+    another_run = open_run(after, new_identifier())
+    another_run.log(lines("c"))
+    append_server.runs[RUN] = stored_run()
+    append_server.start()
+    append_server.wait_for(lambda: another_run.identity.run_id in append_server.runs)
+    append_server.wait_for(lambda: append_server.runs[another_run.identity.run_id].messages)
+    while_held = list(append_server.runs[RUN].messages)
+    other.release()
+
+    append_server.wait_for(lambda: append_server.runs[RUN].messages == ["a", "b"])
+    after.stop()
+    assert while_held == []
+
+
+def test_an_earlier_epoch_that_another_delivered_is_not_sent_again(
+    location: Location, append_server: AppendServer
+) -> None:
+    append_server.runs[RUN] = stored_run()
+    before = Delivery(location)
+    outbox = before.open(RUN, "agent-1", epoch=1)
+    outbox.log(lines("a"))
+    assert before.flush(20)
+    received = append_server.received_batches
+
+    after = Delivery(location)
+    again = after.open(RUN, "agent-1", epoch=2)
+    again.log(lines("b"))
+    before.stop()
+    outbox.spool.close()
+
+    append_server.wait_for(lambda: append_server.runs[RUN].messages == ["a", "b"])
+    after.stop()
+    assert append_server.received_batches == received + 1
+
+
+def test_a_note_survives_a_start_that_said_nothing(location: Location) -> None:
+    for epoch in (1, 2, 3):
+        delivery = Delivery(location)
+        outbox = delivery.open(RUN, "agent-1", epoch=epoch, durable=True)
+        if epoch == 1:
+            outbox.log(lines("a"), note=b"offset 1")
+        delivery.stop()
+        outbox.spool.close()
+
+    last = Delivery(location)
+    assert last.open(RUN, "agent-1", epoch=4).note == b"offset 1"
+    last.stop()
+
+
+def test_what_is_durable_arrives_too(
+    delivery: Delivery, append_server: AppendServer, location: Location
+) -> None:
+    outbox = delivery.open(RUN, "agent-1", create=create(), durable=True)
+
+    for number in range(100):
+        outbox.log(lines(str(number)))
+    outbox.close()
+
+    assert finished(delivery)
+    assert append_server.only_run().messages == [str(number) for number in range(100)]
+    assert not list(spools(location.home))
+
+
+def test_a_spool_is_held_for_delivery_before_anything_is_in_it(
+    delivery: Delivery, append_server: AppendServer
+) -> None:
+    append_server.stop()
+
+    outbox = delivery.open(RUN, "agent-1")
+
+    assert outbox.spool.folder.lock_for_delivery() is None
+
+
+def test_what_a_living_program_writes_is_no_leftover(
+    location: Location, append_server: AppendServer
+) -> None:
+    living, ended = (spooled(location, new_identifier(), message) for message in ("a", "b"))
+    ended.spool.close()
+    agent = Delivery(location)
+
+    assert agent.adopt_leftovers()
+
+    append_server.wait_for(lambda: ended.identity.run_id in append_server.runs)
+    append_server.wait_for(lambda: append_server.only_run().producers_closed)
+    assert [one.run_id for one in agent.left()] in ([], [ended.identity.run_id])
+    assert living.spool.folder.has_writer()
+    agent.stop()
+
+
+def test_what_another_server_is_meant_to_have_is_no_leftover(
+    location: Location, append_server: AppendServer
+) -> None:
+    spooled(replace(location, server="elsewhere:1"), RUN, "a").spool.close()
+    agent = Delivery(location)
+
+    assert agent.adopt_leftovers()
+
+    assert (agent.left(), append_server.runs) == ([], {})
+    agent.stop()
+
+
+def test_leftovers_are_adopted_a_few_at_a_time(
+    location: Location, append_server: AppendServer
+) -> None:
+    append_server.stop()
+    for _ in range(LEFTOVERS_AT_ONCE + 5):
+        spooled(location, new_identifier(), "a").spool.close()
+    agent = Delivery(location)
+
+    enough = agent.adopt_leftovers()
+    held = len(agent.left())
+    append_server.start()
+
+    assert (enough, held) == (False, LEFTOVERS_AT_ONCE)
+    assert finished(agent)
+    assert agent.adopt_leftovers()
+    assert finished(agent)
+    assert len(append_server.runs) == LEFTOVERS_AT_ONCE + 5
+    agent.stop()
+
+
+def test_an_adopted_spool_that_its_writer_closes_is_not_said_to_have_crashed(
+    location: Location, append_server: AppendServer
+) -> None:
+    outbox = spooled(location, RUN, "a")
+    agent = Delivery(location)
+    agent.adopt(outbox.spool.folder)
+    append_server.wait_for(lambda: RUN in append_server.runs)
+    append_server.wait_for(lambda: append_server.runs[RUN].messages)
+
+    outbox.close()
+
+    assert finished(agent)
+    assert append_server.only_run().kinds() == ["closed"]
+    agent.stop()
+
+
+def test_the_spool_of_one_who_comes_back_is_left_to_it(location: Location) -> None:
+    identity = Identity(RUN, "agent-1", server=location.destination, abandoned=Abandoned.KEPT)
+    outbox = Outbox(SpoolFolder.of(location.home, identity), identity)
+    outbox.log(lines("a"))
+    outbox.spool.close()
+    other = Delivery(location)
+
+    other.adopt_run(RUN)
+    by_others = len(other.left())
+    other.adopt_run(RUN, also_kept=True)
+
+    assert (by_others, len(other.left())) == (0, 1)
+    other.stop()
+
+
+@pytest.mark.parametrize("known", [0, 1], ids=["unknown", "known"])
+def test_a_crash_is_told_behind_what_the_machine_lost_and_the_server_has(
+    location: Location, append_server: AppendServer, known: int
+) -> None:
+    first = Delivery(location)
+    outbox = open_run(first)
+    outbox.report([progress("1")])
+    assert first.flush(20)
+    first.stop()
+    segment = outbox.spool.folder.segment(1)
+    on_disk = segment.read_bytes()
+    for number in range(5):
+        outbox.report([progress(str(number))])
+    outbox.spool.close()
+    second = Delivery(location)
+    second.adopt(outbox.spool.folder)
+    append_server.wait_for(lambda: len(append_server.only_run().reports) >= 6)
+    second.stop()
+    append_server.runs[RUN].reports[6:] = []
+
+    segment.write_bytes(on_disk)
+    position = Position(created=True)
+    position.acknowledged[Service.RUNS] = known
+    outbox.spool.folder.write_position(position)
+    third = Delivery(location)
+    third.adopt(outbox.spool.folder)
+
+    assert finished(third)
+    assert append_server.only_run().kinds()[-2:] == ["state", "closed"]
+    third.stop()
+
+
+def spooled(location: Location, run_id: str, message: str) -> Outbox:
+    identity = Identity(run_id, "sdk-1", server=location.destination, abandoned=Abandoned.CRASHED)
+    folder = SpoolFolder.of(location.home, identity)
+    outbox = Outbox(folder, identity, create=create(run_id))
+    outbox.log(lines(message))
+    return outbox
+
+
+def progress(message: str) -> RunReport:
+    report = RunReport()
+    report.progress.message = message
+    return report
+
+
 def stored_run() -> StoredRun:
     return StoredRun(Run(run_id=RUN))
 
@@ -398,7 +613,7 @@ def stored_run() -> StoredRun:
 def refuse_message(
     text: str, *, field: str = "entries[{}].message", about: dict[str, str] | None = None
 ) -> Refuse:
-    def refuse(request: Any) -> Refusal | None:  # noqa: ANN401 - of any service
+    def refuse(request: Any) -> Refusal | None:
         for index, entry in enumerate(request.entries):
             if entry.message == text:
                 place = field.format(index)

@@ -1,4 +1,3 @@
-import os
 import signal
 import time
 from pathlib import Path
@@ -6,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from support.append_server import AppendServer, StoredRun
+from support.eventually import eventually
 from support.programs import Programs
 from trackside.delivery.leftovers import deliver_spools
-from trackside.location import Location
+from trackside.location import Location, discover
 from trackside.spool.folder import spools
 from trackside_protos.runs.v1.run_pb2 import ControlRequest
 from trackside_protos.runs.v1.run_state_pb2 import RunAction, RunState, StateReason
@@ -47,6 +47,14 @@ def is_closed(server: AppendServer) -> bool:
                 StateReason.STATE_REASON_INTERRUPTED,
             ),
         ),
+        (
+            "os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)",
+            (143, RunState.RUN_STATE_TERMINATED, StateReason.STATE_REASON_INTERRUPTED),
+        ),
+        (
+            "[os.kill(os.getpid(), signal.SIGTERM) for _ in range(3)]; time.sleep(60)",
+            (143, RunState.RUN_STATE_TERMINATED, StateReason.STATE_REASON_INTERRUPTED),
+        ),
     ],
 )
 @pytest.mark.parametrize("form", ["with", "bare"])
@@ -62,7 +70,8 @@ def test_a_program_ends_with_its_own_code_and_its_run_says_how(
     bare = "" if form == "with" else "run = trackside.start_run('p')"
 
     ended = programs.run(
-        f"import sys, trackside\n{bare}\n{begin}\n    print('hello')\n    {ending}"
+        f"import os, signal, sys, time, trackside\n{bare}\n{begin}\n"
+        f"    print('hello')\n    {ending}"
     )
 
     assert (ended.code, ended.output) == (code, "hello\n")
@@ -70,6 +79,88 @@ def test_a_program_ends_with_its_own_code_and_its_run_says_how(
     assert list(last_state(stored)[:2]) == state
     assert "hello" in stored.messages
     assert stored.producers_closed == 1
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_handler_of_the_program_gets_its_signal(
+    programs: Programs, append_server: AppendServer, when: str
+) -> None:
+    install = "signal.signal(signal.SIGTERM, lambda *_: print('mine'))"
+    before, after = (install, "") if when == "before" else ("", install)
+
+    ended = programs.run(
+        f"import os, signal, trackside\n{before}\n"
+        f"with trackside.start_run('p', capture=False):\n    pass\n    {after}\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "print(signal.getsignal(signal.SIGTERM).__name__)"
+    )
+
+    assert (ended.code, ended.output, ended.errors) == (0, "mine\n<lambda>\n", "")
+    assert last_state(append_server.only_run())[0] == RunState.RUN_STATE_COMPLETED
+
+
+def test_after_the_run_the_signal_is_what_it_was(programs: Programs) -> None:
+    ended = programs.run(
+        """
+        import signal, trackside
+        with trackside.start_run("p", capture=False):
+            inside = signal.getsignal(signal.SIGTERM)
+        print(inside is signal.SIG_DFL, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+        """
+    )
+
+    assert ended.output == "False True\n"
+
+
+def test_a_program_that_goes_on_after_the_first_signal_ends_with_a_later_one(
+    programs: Programs,
+) -> None:
+    process = programs.start(
+        """
+        import time, trackside
+        with trackside.start_run("p", capture=False):
+            try:
+                print("up", flush=True)
+                time.sleep(1000)
+            finally:
+                time.sleep(1000)
+        """
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+
+    def ended() -> bool:
+        process.terminate()
+        return process.poll() is not None
+
+    eventually(ended, within=20)
+    process.communicate()
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_a_forked_child_ends_by_the_signal_and_its_parent_goes_on(
+    programs: Programs, append_server: AppendServer
+) -> None:
+    ended = programs.run(
+        """
+        import multiprocessing, time, trackside
+        def work():
+            trackside.current_run().info("in the child")
+            time.sleep(1000)
+        with trackside.start_run("p", capture=False) as run:
+            worker = multiprocessing.get_context("fork").Process(target=work)
+            worker.start()
+            time.sleep(0.5)
+            worker.terminate()
+            worker.join()
+            print(worker.exitcode)
+        """
+    )
+
+    assert (ended.code, ended.output) == (0, "-15\n")
+    stored = append_server.only_run()
+    append_server.wait_for(lambda: stored.messages == ["in the child"])
+    assert last_state(stored)[0] == RunState.RUN_STATE_COMPLETED
 
 
 def test_output_of_children_is_captured_and_still_seen(
@@ -130,7 +221,7 @@ def test_what_logging_prints_is_one_entry_and_still_printed(
 
 
 def test_without_a_server_a_program_ends_as_ever_with_one_warning(
-    programs: Programs, append_server: AppendServer, tmp_path: Path
+    programs: Programs, append_server: AppendServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append_server.stop()
     begun = time.monotonic()
@@ -149,10 +240,11 @@ def test_without_a_server_a_program_ends_as_ever_with_one_warning(
     assert ended.code == 5
     assert time.monotonic() - begun < 10
     assert len(ended.errors.splitlines()) == 1
-    assert "trackside sync" in ended.errors
+    assert "`trackside sync`" in ended.errors
     append_server.start()
-    os.environ.update(programs.environment())
-    report = deliver_spools(tmp_path)
+    for name, value in programs.environment().items():
+        monkeypatch.setenv(name, value)
+    report = deliver_spools(discover())
     stored = append_server.only_run()
     assert report.delivered == (stored.run.run_id,)
     assert stored.values("x") == [float(number) for number in range(100)]
@@ -192,7 +284,7 @@ def test_a_program_that_is_killed_loses_at_most_its_last_moment(
     for name, value in programs.environment().items():
         monkeypatch.setenv(name, value)
 
-    reports = [deliver_spools(location.home) for _ in range(2)]
+    reports = [deliver_spools(discover()) for _ in range(2)]
 
     stored = append_server.only_run()
     count = len(stored.values("x"))
@@ -205,7 +297,7 @@ def test_a_program_that_is_killed_loses_at_most_its_last_moment(
 
 
 def test_delivering_that_is_killed_over_and_over_repeats_nothing(
-    programs: Programs, append_server: AppendServer, location: Location
+    programs: Programs, append_server: AppendServer
 ) -> None:
     programs.run(
         """
@@ -218,11 +310,11 @@ def test_delivering_that_is_killed_over_and_over_repeats_nothing(
         """,
         TRACKSIDE_MODE="offline",
     )
-    deliver = f"""
-        from pathlib import Path
+    deliver = """
         from trackside.delivery.leftovers import deliver_spools
+        from trackside.location import discover
         print("begun", flush=True)
-        deliver_spools(Path({str(location.home)!r}))
+        deliver_spools(discover())
         """
 
     for _ in range(10):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from trackside.spool.folder import Identity, Position, SpoolFolder, spools
-from trackside.spool.frames import Frame, Service
+from trackside.spool.frames import Frame, Service, frames_in
 from trackside.spool.reader import SpoolReader
 from trackside.spool.writer import Limits, SpoolWriter
 
@@ -156,7 +156,9 @@ def test_memory_is_bounded_too(folder: SpoolFolder, tmp_path: Path) -> None:
 
     losses = [loss for _ in range(100) for loss in spool.append([log(b"x" * 1_000)])]
 
-    kept = spool.waiting(Service.LOGS, 0)
+    kept: list[Frame] = []
+    while some := spool.waiting(Service.LOGS, len(kept)):
+        kept += some
     assert [frame.sequence for frame in kept] == list(range(1, 101))
     assert sum(len(frame.payload) for frame in kept) < 12_000
     assert sum(loss.items for loss in losses) > 80
@@ -213,3 +215,102 @@ def test_spools_of_a_home_are_found_with_their_writers(folder: SpoolFolder, tmp_
     found = [spool.identity() for spool in spools(tmp_path)]
 
     assert found == [IDENTITY]
+
+
+def test_the_note_is_found_when_the_last_segment_was_begun_and_no_more(
+    folder: SpoolFolder,
+) -> None:
+    spool = writer(folder, segment=100)
+    spool.append([Frame(Service.LOGS, 0, b"x" * 200, note=b"here")])
+    folder.segment(2).touch()
+
+    newest = folder.newest()
+
+    assert newest is not None
+    assert newest.note == b"here"
+
+
+def test_a_segment_that_begins_with_a_long_note_is_known_and_deleted_when_delivered(
+    folder: SpoolFolder,
+) -> None:
+    spool = writer(folder, segment=100)
+    for _ in range(3):
+        spool.append([Frame(Service.LOGS, 0, b"x" * 200, note=os.urandom(300_000))])
+
+    folder.drop_delivered({Service.RUNS: 0, Service.LOGS: 3, Service.METRICS: 0})
+
+    assert folder.segments() == [3]
+    assert folder.identity() == IDENTITY
+
+
+def test_a_segment_begins_with_the_note_of_what_is_written(folder: SpoolFolder) -> None:
+    writer(folder).append([Frame(Service.LOGS, 0, b"x", note=b"behind x")])
+    path = folder.segment(1)
+    with path.open("rb") as file:
+        ((_, header_end), _) = frames_in(file.read())
+
+    os.truncate(path, header_end)
+
+    newest = folder.newest()
+    assert newest is not None
+    assert newest.note == b""
+
+
+def test_what_is_durable_may_go_only_when_it_was_synced(folder: SpoolFolder) -> None:
+    spool = SpoolWriter(folder, IDENTITY, substitute=lambda _: b"lost", durable=True)
+    spool.append([log(b"a")])
+    before = [spool.may_go(frame) for frame in everything(folder, Service.LOGS)]
+
+    spool.sync()
+    spool.append([log(b"b")])
+
+    assert before == [False]
+    assert [spool.may_go(frame) for frame in everything(folder, Service.LOGS)] == [True, False]
+
+
+def test_segments_that_were_closed_meanwhile_are_synced_too(folder: SpoolFolder) -> None:
+    limits = Limits(segment=100)
+    spool = SpoolWriter(folder, IDENTITY, substitute=lambda _: b"lost", limits=limits, durable=True)
+    spool.append([log(b"a" * 200)])
+    spool.append([log(b"b" * 200)])
+    spool.close()
+
+    spool.sync()
+
+    assert all(spool.may_go(frame) for frame in everything(folder, Service.LOGS))
+
+
+def test_what_the_disk_does_not_take_may_go_nevertheless(
+    folder: SpoolFolder, tmp_path: Path
+) -> None:
+    (tmp_path / "spool").write_text("in the way")
+    spool = SpoolWriter(folder, IDENTITY, substitute=lambda _: b"lost", durable=True)
+    spool.append([log(b"a")])
+
+    spool.sync()
+
+    assert [spool.may_go(frame) for frame in spool.waiting(Service.LOGS, 0)] == [True]
+
+
+def test_what_is_read_for_being_sent_is_not_dropped(folder: SpoolFolder, tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("in the way")
+    spool = writer(folder, memory=10_000)
+    spool.append([log(b"x" * 1_000) for _ in range(5)])
+    taken = spool.waiting(Service.LOGS, 0)
+
+    losses = [loss for _ in range(50) for loss in spool.append([log(b"x" * 1_000)])]
+
+    dropped = [frame.sequence for loss in losses for frame in loss.frames]
+    assert len(taken) == 5
+    assert min(dropped) == 6
+    assert len(set(dropped)) == len(dropped)
+
+
+def test_a_spool_has_a_writer_while_that_lives(folder: SpoolFolder) -> None:
+    spool = writer(folder)
+    spool.append([log(b"a")])
+    while_it_lives = folder.has_writer()
+
+    spool.close()
+
+    assert (while_it_lives, folder.has_writer()) == (True, False)

@@ -27,6 +27,9 @@ COMMANDS: Final[Mapping[str, CommandPlace]] = {
     "logs": CommandPlace("trackside.cli.commands.logs:logs", "Show a run's log; -f follows it."),
     "watch": CommandPlace("trackside.cli.commands.watch:watch", "Watch a run, or your runs, live."),
     "kill": CommandPlace("trackside.cli.commands.kill:kill", "End runs at once, with proof."),
+    "sync": CommandPlace(
+        "trackside.cli.commands.sync:sync", "Deliver what programs reported without a server."
+    ),
     "version": CommandPlace("trackside.cli.commands.version:version", "Show the version."),
     "help": CommandPlace("trackside.cli.commands.help:help_", "Explain a command or a topic."),
 }

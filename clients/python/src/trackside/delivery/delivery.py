@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from trackside.delivery import endings
@@ -114,12 +115,12 @@ class Delivery:
         with self._depot.lock:
             return self._adopt(folder)
 
-    def adopt_run(self, run_id: str, *, also_kept: bool = False) -> None:
+    def adopt_run(self, run_id: str, *, home: Path | None = None, also_kept: bool = False) -> None:
         """Deliver all spools of this run that nobody delivers, for example of forked children.
 
         Those to which their writer comes back are left to it, unless it is who asks.
         """
-        for folder in spools(self._location.home, run_id):
+        for folder in spools(home or self._location.home, run_id):
             identity = folder.identity()
             if identity is not None and (also_kept or identity.abandoned is not Abandoned.KEPT):
                 self.adopt(folder)

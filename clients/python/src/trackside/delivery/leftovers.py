@@ -1,15 +1,15 @@
 """Delivers the spools that earlier processes could not: the work behind `trackside sync`."""
 
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
 from trackside.delivery.delivery import Delivery
-from trackside.location import discover
+from trackside.location import Location
 from trackside.spool.folder import Abandoned, spools
 
-_PATIENCE_SECONDS: Final = 10.0
+PATIENCE_SECONDS: Final = 10.0
+"""It is given up when nothing was acknowledged for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,45 +22,53 @@ class DeliveryReport:
     """The runs of which something is left in a spool."""
     busy: tuple[str, ...]
     """The runs whose spools another process delivers at present."""
+    elsewhere: tuple[str, ...]
+    """The runs that are meant for another server."""
     warnings: tuple[str, ...]
     """What the server had against some of it, for people."""
 
 
-def deliver_spools(home: Path, *, patience: float = _PATIENCE_SECONDS) -> DeliveryReport:
-    """Deliver the spools of this home to the server that the environment names.
+def deliver_spools(location: Location) -> DeliveryReport:
+    """Deliver the spools of a home that are meant for this server.
 
-    Returns when all is delivered, or when nothing was acknowledged for `patience` seconds. Any
+    Returns when all is delivered, or when nothing was acknowledged for ten seconds. Any
     number of processes may do this at once, and again after any of them was killed: each spool is
     delivered by one, and every batch is stored once. A run whose program died is reported as
     crashed; what a forked child that still runs has said so far is delivered too. An agent
     delivers its own spools when it is back.
     """
     warnings: list[str] = []
-    delivery = Delivery(replace(discover(), home=home), on_warning=warnings.append)
+    delivery = Delivery(location, on_warning=warnings.append)
     adopted: set[str] = set()
     busy: set[str] = set()
-    for folder in spools(home):
+    elsewhere: set[str] = set()
+    for folder in spools(location.home):
         identity = folder.identity()
         if identity is None or identity.abandoned is Abandoned.KEPT:
             continue  # its writer comes back, and must find its epochs as it left them
-        (adopted if delivery.adopt(folder) else busy).add(identity.run_id)
-    _wait(delivery, patience)
+        if identity.server != location.destination:
+            elsewhere.add(identity.run_id)
+        else:
+            (adopted if delivery.adopt(folder) else busy).add(identity.run_id)
+    _wait(delivery)
     remaining = {shipment.run_id for shipment in delivery.left()}
+    complaint = [] if delivery.reach.connected else [delivery.reach.complaint]
     delivery.stop()
     return DeliveryReport(
         delivered=tuple(sorted(adopted - remaining)),
         remaining=tuple(sorted(remaining)),
         busy=tuple(sorted(busy)),
-        warnings=tuple(dict.fromkeys(warnings)),
+        elsewhere=tuple(sorted(elsewhere)),
+        warnings=tuple(dict.fromkeys(filter(None, (*warnings, *complaint)))),
     )
 
 
-def _wait(delivery: Delivery, patience: float) -> None:
+def _wait(delivery: Delivery) -> None:
     started = time.monotonic()
 
     def is_over() -> bool:
         newest = max(started, delivery.reach.last_progress)
         nothing_left = all(shipment.given_up for shipment in delivery.left())
-        return nothing_left or time.monotonic() - newest > patience
+        return nothing_left or time.monotonic() - newest > PATIENCE_SECONDS
 
     delivery.wait(is_over, timeout=float("inf"))

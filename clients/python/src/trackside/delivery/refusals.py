@@ -66,7 +66,10 @@ def settle_creation(depot: Depot, shipment: Shipment, error: TracksideError) -> 
         _simplify(depot, shipment, error)
     elif status in {"PERMISSION_DENIED", "UNAUTHENTICATED"}:
         depot.failed(error.message)
-        depot.on_warning(f"run {shipment.run_id} cannot be created: {error.message}")
+        if status == "UNAUTHENTICATED":
+            depot.on_warning(f"{depot.location.server} refuses the token: {error.message}")
+        else:
+            depot.on_warning(f"run {shipment.run_id} cannot be created: {error.message}")
         shipment.wait(LONG_WAIT / 2, LONG_WAIT)
     else:
         depot.failed(error.message)

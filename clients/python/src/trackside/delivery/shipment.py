@@ -155,7 +155,9 @@ class Lane:
         if outbox is not None and outbox.spool.last[self.service] <= self._reader.last:
             return []
         frames = self._reader.read()
-        if outbox is not None and not frames:
+        if outbox is not None and frames:
+            outbox.spool.taken[self.service] = self._reader.last
+        elif outbox is not None:
             behind = max(self._reader.last, self.acknowledged)
             behind = max(behind, self.loaded[-1].sequence if self.loaded else 0)
             frames = outbox.spool.waiting(self.service, behind)

@@ -3,6 +3,7 @@
 Adding takes no lock and waits for nothing: an append to a deque, or an item of a dict, is one step.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class LineDraft:
 
 
 class Reportable(Protocol):
-    """A scope or task: of its states between two drains only the last is reported."""
+    """A scope or task: of its states between two drains the last is reported, in its order."""
 
     def snapshot(self) -> RunReport:
         """Return the report on its present state."""
@@ -68,8 +69,7 @@ class Recorder:
         self._complain = complain
         self._points: deque[PointTuple] = deque()
         self._lines: deque[LineDraft] = deque(maxlen=_MOST_LINES)
-        self._reports: deque[RunReport] = deque()
-        self._touched: dict[int, Reportable] = {}
+        self._reports: deque[RunReport | Reportable] = deque()
         self._next_steps: dict[_SeriesKey, int] = {}
         self.add_points: Callable[[PointTuple], None]
         self.add_line: Callable[[LineDraft], None]
@@ -105,14 +105,16 @@ class Recorder:
         self.touch = self._touch
 
     def _touch(self, thing: Reportable) -> None:
-        self._touched[id(thing)] = thing
+        with contextlib.suppress(IndexError):  # nothing is there, or not any more
+            if self._reports[-1] is thing:
+                return
+        self._reports.append(thing)
 
     def clear(self) -> None:
         """Forget everything: in a forked child, the parent says it."""
         self._points.clear()
         self._lines.clear()
         self._reports.clear()
-        self._touched.clear()
 
     def drain(self) -> dict[Service, list[Item]]:
         """Return what was said since the last time, encoded."""
@@ -124,11 +126,12 @@ class Recorder:
         return {service: each for service, each in items.items() if each}
 
     def _drain_reports(self) -> Iterator[Item]:
-        for report in _taken(self._reports):
-            yield Item(report.SerializeToString())
-        touched, self._touched = self._touched, {}
-        for thing in touched.values():
-            yield Item(thing.snapshot().SerializeToString())
+        said = list(_taken(self._reports))
+        last = {id(thing): index for index, thing in enumerate(said)}
+        for index, thing in enumerate(said):
+            if last[id(thing)] == index:
+                report = thing if isinstance(thing, RunReport) else thing.snapshot()
+                yield Item(report.SerializeToString())
 
     def _drain_lines(self) -> Iterator[Item]:
         for draft in _taken(self._lines):

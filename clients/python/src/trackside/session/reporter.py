@@ -60,6 +60,7 @@ class Reporter:
         self._delivery: Delivery | None = None
         self._on_control: OnControl | None = None
         self._connected = threading.Event()
+        self._putting = threading.Lock()
         self._has_forked = False
         self._is_asleep = False
         self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
@@ -161,6 +162,7 @@ class Reporter:
         self._captured.clear()
         self._delivery = None
         self._connected = threading.Event()
+        self._putting = threading.Lock()
         self.recorder.clear()
         self.errands = Errands(self.complain)
         self._is_asleep = True
@@ -208,9 +210,10 @@ class Reporter:
             self._adopt_children(self._delivery)
 
     def _put(self, reports: Sequence[RunReport]) -> None:
-        self._outbox.append(self.recorder.drain())
-        if reports:
-            self._outbox.report(reports)
+        with self._putting:  # what was said first must come first
+            self._outbox.append(self.recorder.drain())
+            if reports:
+                self._outbox.report(reports)
 
     def expect_echo(self, stream: str, text: str) -> None:
         """Leave these lines of the output out: they are log entries already."""
@@ -260,7 +263,8 @@ class Reporter:
     def _warn_kept(self) -> None:
         complaint = self._delivery.reach.complaint if self._delivery else ""
         spool = self._outbox.spool
-        fate = f"kept in {spool.folder.path.parent} and sent with the next run or `trackside sync`"
+        kept = spool.folder.path.parent
+        fate = f"kept in {kept}, and an agent, the next program or `trackside sync` sends it"
         if spool.failure is not None:
             fate = f"lost in part, for it could not be kept either: {spool.failure}"
         courier.warn(

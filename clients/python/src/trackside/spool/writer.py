@@ -19,6 +19,8 @@ SPOOL_BYTES: Final = 1 << 30
 MEMORY_BYTES: Final = 64 << 20
 """What is kept in memory while the disk takes nothing; beyond it contents are lost likewise."""
 
+_TAKEN_AT_ONCE: Final = 32
+
 _LOSING_ORDER: Final = (Service.LOGS, Service.METRICS)
 
 
@@ -74,6 +76,9 @@ class SpoolWriter:
         self.folder = folder
         self.last: dict[Service, int] = dict.fromkeys(SERVICES, 0)
         """The number of the newest batch of each service."""
+        self.taken = dict(self.last)
+        """The number of the newest batch of each service that is read for being sent; set by who
+        reads. Up to there nothing is dropped."""
         self.note = note
         """What the caller put beside the newest frame: where it stood in its own input."""
         self.failure: OSError | None = None
@@ -141,10 +146,14 @@ class SpoolWriter:
         self._synced = last
 
     def waiting(self, service: Service, after: int) -> list[Frame]:
-        """Return the frames behind `after` that are not on disk, if they follow it directly."""
+        """Take some frames behind `after` that are not on disk, if they follow it directly."""
         with self._lock:
             frames = [f for f in self._waiting if f.service is service and f.sequence > after]
-        return frames if frames and frames[0].sequence == after + 1 else []
+            if not frames or frames[0].sequence != after + 1:
+                return []
+            del frames[_TAKEN_AT_ONCE:]
+            self.taken[service] = frames[-1].sequence
+            return frames
 
     def release(self, acknowledged: Mapping[Service, int]) -> None:
         """Forget what is delivered, of the frames that are kept in memory."""
@@ -231,7 +240,7 @@ class SpoolWriter:
             for index, frame in enumerate(self._waiting):
                 if size <= self._limits.memory // 2:
                     break
-                if frame.service is service and not frame.substitute:
+                if frame.service is service and self._may_drop(frame):
                     loss.frames.append(frame)
                     self._waiting[index] = self._shrink(frame)
                     size -= len(frame.payload)
@@ -271,7 +280,7 @@ class SpoolWriter:
             kept: list[bytes] = []
             with contextlib.suppress(CorruptFrameError):
                 for frame, _ in frames_in(path.read_bytes()):
-                    drop = frame.service is service and not frame.substitute
+                    drop = frame.service is service and self._may_drop(frame)
                     if drop:
                         loss.frames.append(frame)
                     kept.append((self._shrink(frame) if drop else frame).encode())
@@ -285,6 +294,9 @@ class SpoolWriter:
                 part.unlink()
             loss.frames.clear()
         return loss
+
+    def _may_drop(self, frame: Frame) -> bool:
+        return not frame.substitute and frame.sequence > self.taken[frame.service]
 
     def _shrink(self, frame: Frame) -> Frame:
         return replace(frame, payload=self._substitute(frame), items=1, substitute=True)

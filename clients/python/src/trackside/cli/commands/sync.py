@@ -1,0 +1,34 @@
+"""`trackside sync`: delivers what programs could not."""
+
+from dataclasses import replace
+
+import click
+
+from trackside.cli.exit_codes import ExitCode
+from trackside.cli.options import server_option
+from trackside.cli.safe_text import harmless
+from trackside.delivery.leftovers import deliver_spools
+from trackside.location import discover
+
+
+@click.command()
+@server_option
+def sync(server: str | None) -> int:
+    """Deliver what programs reported while no server answered.
+
+    Needed only where no agent runs and no program reports any more: these do it by themselves.
+    Gives up when nothing was taken for ten seconds; what is left stays kept.
+    """
+    location = discover()
+    report = deliver_spools(replace(location, server=server) if server else location)
+    for run_id in report.delivered:
+        click.echo(f"{run_id} delivered")
+    for run_id in report.busy:
+        click.echo(f"{run_id} is being delivered by another process", err=True)
+    for run_id in report.elsewhere:
+        click.echo(f"{run_id} is meant for another server", err=True)
+    for run_id in report.remaining:
+        click.echo(f"{run_id} is not delivered", err=True)
+    for warning in report.warnings:
+        click.echo(harmless(warning), err=True)
+    return ExitCode.UNREACHABLE if report.remaining else ExitCode.OK
