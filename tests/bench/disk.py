@@ -38,7 +38,7 @@ def _figure(
         (run_id,) = product.runs(1)
         load = Load(seconds=120, window=32, limit=count)
         produced = produce(product.target(ingest), [template(run_id)], load)
-        product.settle()
+        product.settle(quiet=6)  # it merges with rests between
         product.stop()
         size = (product.home / "data" / _STORES[ingest]).stat().st_size
     return Figure(name, size / produced.items, "B", f"≤ {bound} B", bound)

@@ -11,7 +11,7 @@ from bench.batches import Template
 from bench.figures import Figure
 from bench.latency import latency_between
 from bench.load import Load, Target, in_process, produce
-from bench.product import APPEND_METRICS, Product, bare, running
+from bench.product import APPEND_METRICS, Product, bare, running, settle
 from bench.streams import connections, converse, drain, read
 from bench.watching import BARE_RUN, Door, Watcher, door_of, door_of_bare
 
@@ -93,6 +93,7 @@ async def _latency_beside_stalled(
         calls = [stalled_door.open(channels[index % len(channels)]) for index in range(stalled)]
         for call in calls:
             await read(call)  # and never again
+        await asyncio.to_thread(settle, pid)  # until grpc takes no more
         latency = await latency_between(sending, watching, target, template, door)
         return latency, server.memory_info().rss - before
 

@@ -28,6 +28,7 @@ BARE_INGEST: Final = "/bare.Bare/Ingest"
 _TESTS: Final = Path(__file__).parents[1]
 _LISTENS: Final = re.compile(r"Trackside listens at (\S+)")
 _AGENT: Final = re.compile(r"agent +process (\d+)")
+_LONGEST_SETTLING: Final = 60.0
 _QUIET_CORES: Final = 0.1
 """A server that uses less than that of a processor has nothing left to do."""
 
@@ -68,17 +69,11 @@ class Product:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that the server has used."""
-        times = psutil.Process(self.process.pid).cpu_times()
-        return times.user + times.system
+        return _cpu_seconds(self.process.pid)
 
-    def settle(self, longest: float = 60.0) -> None:
-        """Return when the server has nothing left to do, such as merging."""
-        deadline = time.monotonic() + longest
-        quiet = 0
-        while quiet < 3 and time.monotonic() < deadline:
-            before = self.cpu_seconds()
-            time.sleep(1)
-            quiet = quiet + 1 if self.cpu_seconds() - before < _QUIET_CORES else 0
+    def settle(self, quiet: float = 1.5) -> None:
+        """Return when the server has done next to nothing for so many seconds."""
+        settle(self.process.pid, quiet)
 
     def stop(self) -> None:
         """End server and agent as Ctrl-C does."""
@@ -99,6 +94,17 @@ class Product:
             with grpc.insecure_channel(address) as channel:
                 grpc.channel_ready_future(channel).result(timeout=20)
             yield address
+
+
+def settle(pid: int, quiet: float = 1.5) -> None:
+    """Return when a process has done next to nothing for so many seconds."""
+    used, since = _cpu_seconds(pid), time.monotonic()
+    deadline = since + _LONGEST_SETTLING
+    while time.monotonic() < min(since + quiet, deadline):
+        time.sleep(0.3)
+        before, used = used, _cpu_seconds(pid)
+        if used - before > 0.3 * _QUIET_CORES:
+            since = time.monotonic()
 
 
 @contextlib.contextmanager
@@ -148,6 +154,11 @@ def _ending(process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> Gener
     finally:
         process.kill()
         process.communicate()
+
+
+def _cpu_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 def _read_until(process: subprocess.Popen[str], pattern: re.Pattern[str]) -> str:

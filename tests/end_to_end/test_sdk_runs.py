@@ -1,4 +1,3 @@
-import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -48,6 +47,10 @@ with trackside.start_run(
     pathlib.Path("model.json").write_text("{}")
     run.output("model.json", kind="model", description="the best")
     run.dataset("numbers", b"1 2 3", row_count=3)
+    run.add_tags("late")
+    run.set_labels(stage="fit")
+    run.set_parameters({"layers": [3]})
+    run.set_config({"o": {"name": "adamw"}})
     run.progress_message("Refitting")
     run.result(best_score=0.94, best_series="score", models_trained=5, alpha=0.5)
 print(*times[::1999])
@@ -101,10 +104,14 @@ def test_what_a_run_is_and_yields_is_stored(programs: Programs, runs: StoredRuns
 
     stored = runs.only("all of it").sealed()
     run = stored.run
-    assert (run.project, list(run.tags), dict(run.labels)) == ("vision", ["gpu", "a"], {"team": "x"})
+    assert (run.project, sorted(run.tags)) == ("vision", ["a", "gpu", "late"])
+    assert run.labels == {"team": "x", "stage": "fit"}
     assert (run.notes, run.description) == ("**n**", "one line")
     assert run.parameters["lr"].number_value == 1e-3
-    assert run.provenance.configuration["o"]["name"] == "adam"  # pyright: ignore[reportArgumentType, reportCallIssue, reportIndexIssue] - a struct in a struct
+    assert [value.number_value for value in run.parameters["layers"].list_value.values] == [3]
+    assert (
+        run.provenance.configuration.fields["o"].struct_value.fields["name"].string_value == "adamw"
+    )
     assert run.provenance.machine.process_id > 0
     assert run.provenance.command[-1].strip().startswith("import logging")
     (dataset,) = run.provenance.datasets
@@ -257,14 +264,15 @@ def test_a_launched_program_attaches_to_its_run_and_its_launcher_ends_it(
         "run", "--name", "launched", "--param", "alpha=0.5", "--", sys.executable, str(script)
     )
 
-    assert (followed.code, followed.out) == (4, "alpha is 0.5\n")
+    assert followed.code == 4
+    assert sorted(followed.out.splitlines()) == ["INFO     said", "alpha is 0.5"]
     stored = runs.only("launched").sealed()
     assert stored.ending == ("FAILED", "EXIT_CODE", 4)
     assert sorted(stored.messages()) == ["alpha is 0.5", "said"]
     assert stored.values("x") == list(range(100))
     assert stored.tasks["one"].state == TaskState.TASK_STATE_CACHED
     assert list(stored.run.tags) == ["t"]
-    assert not list((installation.home / "spool").glob(f"{stored.handle.run_id}/*"))
+    eventually(lambda: not (installation.home / "spool" / stored.handle.run_id).exists())
 
 
 def test_a_program_that_reports_its_own_run_is_killed_from_outside(
@@ -315,17 +323,3 @@ def test_a_protected_run_stays_idle_until_it_is_ended(
     assert ended.code == 0
     assert stored.sealed().run.state == RunState.RUN_STATE_TERMINATED
     assert stored.run.outcome == RunState.RUN_STATE_COMPLETED
-
-
-def test_the_handle_of_a_run_sees_what_another_program_reports(
-    installation: WholeInstallation, programs: Programs
-) -> None:
-    programs.run(
-        "import trackside\nwith trackside.start_run('seen') as run: run.log(x=1); run.info('hi')"
-    )
-
-    shown = json.loads(installation.command("describe", "seen", "-o", "json").out)
-    logged = eventually(lambda: installation.command("logs", "seen").out)
-
-    assert shown["run"]["name"] == "seen"
-    assert "hi" in logged

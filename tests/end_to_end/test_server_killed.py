@@ -1,5 +1,4 @@
 import random
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +7,20 @@ from typing import Final
 import pytest
 
 from support.eventually import eventually
+from support.evidence import (
+    chatter_sweep,
+    check_the_sweep,
+    check_what_was_told,
+    two_running,
+    wait_for_news,
+)
 from support.plain_client import PlainClient
 from support.plain_watchers import PlainWatcher
 from support.probe import Probe
-from support.store_rows import StoreRows, Told, digest
+from support.store_rows import StoreRows
 from support.whole_installation import WholeInstallation
 from trackside.identifiers import new_identifier
 from trackside_agent import detached
-from trackside_protos.runs.v1.run_pb2 import Run
-from trackside_protos.runs.v1.run_state_pb2 import RUN_STATE_COMPLETED, RUN_STATE_RUNNING
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(240)]
 
@@ -45,17 +49,6 @@ def client_of(installation: WholeInstallation) -> PlainClient:
     return PlainClient(installation.address, token_of(installation))
 
 
-def submit(installation: WholeInstallation, folder: Path) -> str:
-    """Start a sweep of three that chatter until `folder/stop` is there, two at a time."""
-    words = ["run", "--detach", "-o", "name", "--sweep", "variant=1,2,3", "--parallelism", "2"]
-    command = [sys.executable, str(CHATTER), str(folder / "stop"), str(folder / "count-{variant}")]
-    return installation.command(*words, "--", *command).out.strip()
-
-
-def running_children(client: PlainClient, parent_id: str) -> list[Run]:
-    return [run for run in client.children(parent_id) if run.state == RUN_STATE_RUNNING]
-
-
 def kill_soon_after_an_acknowledgement(
     installation: WholeInstallation, probe: Probe, chance: random.Random
 ) -> float:
@@ -75,21 +68,14 @@ def kill_after_news(
     installation.kill()
 
 
-def wait_for_news(watchers: list[PlainWatcher], count: int) -> None:
-    enough = sum(watcher.line_count() for watcher in watchers) + count
-    eventually(lambda: sum(watcher.line_count() for watcher in watchers) >= enough)
-
-
 def test_twenty_kills_of_the_server_cost_no_watcher_anything(
     installation: WholeInstallation, tmp_path: Path
 ) -> None:
     chance = random.Random(8750)  # noqa: S311 - a test's own
-    parent_id = submit(installation, tmp_path)
+    parent_id = installation.command(*chatter_sweep(tmp_path)).out.strip()
     probe = Probe(new_identifier())
     with client_of(installation) as client:
-        children = eventually(
-            lambda: found if len(found := running_children(client, parent_id)) == 2 else []
-        )
+        children = two_running(client, parent_id)
         probe.create(client)
     watched = [parent_id, probe.run_id, *(run.run_id for run in children)]
     watchers = [
@@ -122,36 +108,6 @@ def test_twenty_kills_of_the_server_cost_no_watcher_anything(
         check_the_sweep(client, parent_id, tmp_path)
         labels = [change.run.labels["n"] for change in client.changes(probe.run_id)][1:-2]
         assert int(labels[-1]) == probe.acknowledged - 1
-
-
-def check_what_was_told(watcher: PlainWatcher, client: PlainClient, store: StoreRows) -> None:
-    told, run_id = watcher.told(), watcher.run_id
-    for service, items in told.items():
-        assert [s for s, _ in items] == list(range(1, len(items) + 1)), (run_id, service)
-    listed_changes: Told = [(c.sequence, digest(c)) for c in client.changes(run_id)]
-    listed_entries: Told = [(n, digest(entry)) for n, entry in client.log_entries(run_id)]
-    assert told["runs"] == listed_changes == store.changes(run_id)
-    assert told["logs"] == listed_entries == store.log_entries(run_id)
-    assert [s for s, _ in told["metrics"]] == store.block_sequences(run_id)
-
-
-def check_the_sweep(client: PlainClient, parent_id: str, folder: Path) -> None:
-    children = client.children(parent_id)
-    assert client.run(parent_id).state == RUN_STATE_COMPLETED
-    assert [(run.state, run.exit_code) for run in children] == [(RUN_STATE_COMPLETED, 0)] * 3
-    for variant, run in enumerate(children, start=1):
-        count = int((folder / f"count-{variant}").read_text())
-        numbers = [str(n) for n in range(count)]
-        entries = [entry for _, entry in client.log_entries(run.run_id)]
-        said = [e.message.split() for e in entries if e.stream == "log"]
-        printed = [e.message.split() for e in entries if e.stream == "stdout"]
-        assert said == [["said", number] for number in numbers]
-        assert printed == [["printed", number] for number in numbers]
-        assert [e.message for e in entries if e.stream not in {"log", "stdout"}] == []
-        points = client.points(run.run_id)
-        assert [list(series.points.steps) for series in points] == [list(range(count))] * bool(
-            count
-        )
 
 
 def test_a_server_that_was_killed_finds_its_agent_again(installation: WholeInstallation) -> None:

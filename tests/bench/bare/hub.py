@@ -67,7 +67,7 @@ class Relay:
                 pipeline.publish("bare", raw)
             await pipeline.execute()
 
-    async def _hear(self, pubsub: Any) -> None:  # noqa: ANN401 - redis-py leaves it untyped
+    async def _hear(self, pubsub: Any) -> None:
         async for message in pubsub.listen():
             if message["type"] == "message":
                 self._hub.publish([message["data"]])

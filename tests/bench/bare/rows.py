@@ -17,7 +17,7 @@ _ZSTD: Final = zstandard.ZstdCompressor(level=1)
 _FIELD = descriptor_pb2.FieldDescriptorProto
 
 
-def _request_class() -> Any:  # noqa: ANN401 - a message class that is made at run time
+def _request_class() -> Any:
     """Return the request's class with its packed columns as bytes, which numpy reads in place."""
     file = descriptor_pb2.FileDescriptorProto(name="bare.proto", package="bare", syntax="proto3")
     block = file.message_type.add(name="Block")

@@ -2,10 +2,9 @@
 
 from contextlib import AsyncExitStack
 
-from trackside_metrics.bootstrap import MetricsService
-
 from trackside_live.servicer import LiveServicer
 from trackside_logs.bootstrap import LogsService
+from trackside_metrics.bootstrap import MetricsService
 from trackside_runs.bootstrap import RunsApplication
 from trackside_serving.calls import Service
 from trackside_serving.credentials import Credentials
