@@ -50,14 +50,6 @@ def installation(tmp_path: Path) -> Iterator[WholeInstallation]:
     detached.stop(installation.home)
 
 
-@pytest.fixture
-def free_address(installation: WholeInstallation) -> str:
-    """Return the address at which the server will listen, and nobody does."""
-    installation.start()
-    installation.stop()
-    return installation.address
-
-
 def programs_of(installation: WholeInstallation) -> Programs:
     return Programs(installation.home, installation.address, token="")
 
@@ -138,30 +130,6 @@ def test_an_agent_that_outlived_its_server_delivers_what_programs_left_meanwhile
     installation.start()
 
     assert ended.code == 5
-    assert delivered(installation, "hundred").values("x") == list(range(100))
-
-
-def test_the_next_program_delivers_what_an_earlier_one_left(
-    installation: WholeInstallation, free_address: str
-) -> None:
-    programs = Programs(installation.home, free_address, token="")
-    programs.run(SAYS_A_HUNDRED)
-    installation.start()
-    eventually(lambda: detached.find_running(installation.home))
-    detached.stop(installation.home)
-
-    programs.run(
-        """
-        import time, trackside
-        from trackside.spool.folder import spools
-        from trackside.location import discover
-from trackside.spool.folder import SpoolFolder
-        with trackside.start_run("next") as run:
-            while len(list(spools(discover().home))) > 1:
-                time.sleep(0.02)
-        """
-    )
-
     assert delivered(installation, "hundred").values("x") == list(range(100))
 
 

@@ -3,39 +3,10 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from support.runs import SERVER_ID, Cluster, Server, ShiftingClock
-from trackside_runs.bootstrap import RunsApplication
-from trackside_serving.home import Home
-from trackside_serving.settings import Settings
-
-
-class Starter:
-    """Starts services and ends them with the test."""
-
-    def __init__(self, home: Path, stack: AsyncExitStack) -> None:
-        self.home = home
-        self.clock = ShiftingClock()
-        self._stack = stack
-        self._signer = Home(home).signer()
-
-    async def start(
-        self, database_url: str, redis_url: str | None = None, **settings: Any
-    ) -> Server:
-        application = RunsApplication(
-            database_url=database_url,
-            server_id=SERVER_ID,
-            redis_url=redis_url,
-            settings=Settings.model_validate({"home": self.home, **settings}),
-            signer=self._signer,
-            clock_ms=self.clock,
-        )
-        await application.start()
-        self._stack.push_async_callback(application.close)
-        return Server(application, self.clock)
+from support.runs import Cluster, Server, Starter
 
 
 @pytest.fixture
@@ -54,6 +25,12 @@ async def server(starter: Starter, sqlite_url: str) -> Server:
     return await starter.start(sqlite_url)
 
 
+@pytest.fixture
+async def replicas(starter: Starter, postgresql_url: str, redis_url: str) -> Cluster:
+    """Two replicas over PostgreSQL and Redis."""
+    return await _replicas(starter, postgresql_url, redis_url)
+
+
 @pytest.fixture(
     params=[
         "sqlite",
@@ -61,11 +38,15 @@ async def server(starter: Starter, sqlite_url: str) -> Server:
     ]
 )
 async def cluster(request: pytest.FixtureRequest, starter: Starter, sqlite_url: str) -> Cluster:
+    """One service on SQLite, or two replicas over PostgreSQL and Redis."""
     if request.param == "sqlite":
         one = await starter.start(sqlite_url)
         return Cluster(one, one, starter.clock)
-    database_url = request.getfixturevalue("postgresql_url")
-    redis_url = request.getfixturevalue("redis_url")
+    urls = [request.getfixturevalue(name) for name in ("postgresql_url", "redis_url")]
+    return await _replicas(starter, *urls)
+
+
+async def _replicas(starter: Starter, database_url: str, redis_url: str) -> Cluster:
     one, other = [await starter.start(database_url, redis_url) for _ in range(2)]
     other.batches = one.batches
     return Cluster(one, other, starter.clock)

@@ -173,7 +173,9 @@ async def test_a_request_is_for_the_runs_that_a_stream_may_report_on(server: Ser
     await server.kill(victim.run_id)
 
     bob = Caller("bob", Role.USER)
-    stream = server.handler("ReportRun")(_slowly(server.batch(own.run_id, state(RUNNING))), Call(bob))
+    stream = server.handler("ReportRun")(
+        _slowly(server.batch(own.run_id, state(RUNNING))), Call(bob)
+    )
     responses = [runs_service_pb2.ReportRunResponse.FromString(raw) async for raw in stream]
     await eavesdropper.end()
 
@@ -338,7 +340,7 @@ async def test_a_kill_and_reports_of_children_on_two_replicas_do_not_wait_in_a_c
 
 
 async def until_state(server: Server, run: Run, wanted: int) -> None:
-    while (await server.get(run.run_id)).state != wanted:
+    while (await server.get(run.run_id)).state != wanted:  # noqa: ASYNC110 - the store has no event
         await asyncio.sleep(0.002)
 
 

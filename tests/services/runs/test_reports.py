@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from google.protobuf.struct_pb2 import Value
 
+from support.run_views import plain
 from support.runs import (
     ADMIN,
     BOB,
@@ -133,7 +134,7 @@ async def test_an_illegal_state_takes_its_whole_batch_back(server: Server) -> No
 
     told = {"from": "RUNNING", "to": "IDLE", "batch_sequence": "2"}
     assert told.items() <= refused.value.metadata.items()
-    assert await server.get(run.run_id) == _now_as(before, await server.get(run.run_id))
+    assert plain(await server.get(run.run_id)) == plain(before)
     assert await server.tasks(run.run_id) == []
 
 
@@ -462,8 +463,3 @@ async def test_many_producers_at_once_are_all_taken(cluster: Cluster) -> None:
 
     counts = [run.task_counts.running for run in await cluster.one.runs(page_size=100)]
     assert counts == [5] * 20
-
-
-def _now_as(run: run_pb2.Run, other: run_pb2.Run) -> run_pb2.Run:
-    run.heartbeat_time.CopyFrom(other.heartbeat_time)
-    return run

@@ -28,6 +28,8 @@ _EXECUTING: Final = frozenset(
     {_State.RUN_STATE_INITIALIZING, _State.RUN_STATE_RUNNING, _State.RUN_STATE_STOPPING}
 )
 
+_ABORTED_AT_ONCE: Final = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -56,7 +58,7 @@ def enter(ledger: Ledger, record: RunRecord, move: Move) -> None:
     if before == _State.RUN_STATE_PENDING and move.state != before:
         ledger.agents.dequeue(record)
     if move.state in ENDED_RUN_STATES and before not in ENDED_RUN_STATES:
-        _end_work(ledger, record, happened)
+        _end_work(ledger, record)
     if move.state in FINAL_RUN_STATES:
         record.facts.final_ms = ledger.now_ms
         record.clear_conditions(_Condition.CONDITION_KIND_KILLING)
@@ -71,8 +73,8 @@ def enter(ledger: Ledger, record: RunRecord, move: Move) -> None:
 
 
 def seal_if_quiet(ledger: Ledger, record: RunRecord) -> None:
-    """Seal a run that is final and whose producers have all closed."""
-    is_open = record.is_final and not record.message.sealed
+    """Seal a run that is final, whose tasks have ended and whose producers have all closed."""
+    is_open = record.is_final and not record.message.sealed and not record.has_open_tasks
     if is_open and not ledger.parts(record).open_producers():
         seal(ledger, record)
 
@@ -167,12 +169,9 @@ def _note_times(run: run_pb2.Run, before: RunStateValue, happened: Timestamp) ->
         run.start_time.CopyFrom(happened)
     if run.state in ENDED_RUN_STATES and not run.HasField("end_time"):
         run.end_time.CopyFrom(happened)
-        elapsed_ms = run.end_time.ToMilliseconds() - run.start_time.ToMilliseconds()
-        if run.HasField("start_time"):
-            run.elapsed_duration.FromMilliseconds(max(0, elapsed_ms))
 
 
-def _end_work(ledger: Ledger, record: RunRecord, happened: Timestamp) -> None:
+def _end_work(ledger: Ledger, record: RunRecord) -> None:
     record.clear_conditions(
         _Condition.CONDITION_KIND_DISCONNECTED, _Condition.CONDITION_KIND_STALLED
     )
@@ -180,10 +179,15 @@ def _end_work(ledger: Ledger, record: RunRecord, happened: Timestamp) -> None:
     run.progress.ClearField("remaining_duration")
     if run.state == _State.RUN_STATE_COMPLETED and run.progress.HasField("percent"):
         run.progress.percent = 100.0
-    for task in ledger.tasks(record).open_tasks():
-        _abort(ledger, record, task, happened)
+    abort_open_tasks(ledger, record)
     ledger.agents.release(record)
     _forget_secrets(ledger, record)
+
+
+def abort_open_tasks(ledger: Ledger, record: RunRecord) -> None:
+    """Abort tasks of a run that has ended: some thousand, the watchman has the rest aborted."""
+    for task in ledger.tasks(record).open_tasks(_ABORTED_AT_ONCE):
+        _abort(ledger, record, task, record.message.end_time)
 
 
 def _abort(

@@ -97,6 +97,12 @@ class RunRecord:
         """Whether its state never changes again."""
         return self.message.state in FINAL_RUN_STATES
 
+    @property
+    def has_open_tasks(self) -> bool:
+        """Whether any task has not ended."""
+        counts = self.message.task_counts
+        return counts.pending + counts.submitted + counts.running > 0
+
     def touch(self) -> None:
         """Note that the message has changed."""
         self.is_touched = self.is_dirty = True

@@ -17,6 +17,7 @@ from trackside_runs.record import RunRecord
 from trackside_runs.scopes import refresh_progress, report_scope
 from trackside_runs.states import (
     ENDED_RUN_STATES,
+    FINAL_TASK_STATES,
     Illegal,
     Late,
     decide_report,
@@ -179,7 +180,10 @@ class ReportTaker:
 
     def _take_task(self, task: Any, report: report_pb2.RunReport) -> None:  # noqa: ANN401
         happened = self._time(report)
-        if self._record.is_ended or not report_task(
+        # A program may reach us after its launcher's word of the end: what it did counts,
+        # but nothing is at work any more.
+        is_too_late = self._record.is_ended and task.state not in FINAL_TASK_STATES
+        if is_too_late or not report_task(
             self._ledger, self._record, task, happened, self._origin(report)
         ):
             self._ignore(report)

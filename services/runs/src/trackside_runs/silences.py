@@ -30,6 +30,8 @@ class Silences:
         """Return when to look at a run again; 0: never."""
         if record.message.sealed:
             return 0
+        if record.is_ended and record.has_open_tasks:
+            return now_ms  # to be aborted
         verdict = self.judge(record, now_ms=now_ms)
         if is_news(verdict, record):
             return now_ms + _SOON_MS

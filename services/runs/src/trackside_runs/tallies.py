@@ -119,6 +119,8 @@ def _lengthen(process: task_pb2.Process, milliseconds: int) -> None:
     if milliseconds:
         total = process.task_duration.ToMilliseconds() + milliseconds
         process.task_duration.FromMilliseconds(total)
+        if not total:
+            process.ClearField("task_duration")  # as it is read from the store
 
 
 def _ended_ms(task: task_pb2.Task) -> int:

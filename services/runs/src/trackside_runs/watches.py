@@ -12,7 +12,14 @@ from trackside_journal.cursor import LIST_TOPIC, CursorMint
 from trackside_journal.database import Database
 from trackside_journal.fanout import Hub
 from trackside_journal.splice import Page, splice
-from trackside_journal.watching import Range, Tail, starting_position, wants_present, with_tails
+from trackside_journal.watching import (
+    Range,
+    Tail,
+    starting_position,
+    until_draining,
+    wants_present,
+    with_tails,
+)
 from trackside_protos.runs.v1 import change_pb2, run_pb2, runs_service_pb2
 from trackside_protos.watches.v1 import watch_start_pb2
 from trackside_runs.filtering.orders import Order
@@ -110,7 +117,7 @@ class RunWatches:
                 position = max(position - start.last, available.earliest)
         pieces = splice(_RunSource(self._database, run_id), self._hub, run_id, position)
         async for response in with_tails(
-            pieces, mint=mint, topic=run_id, tail=_RUN_TAIL, call=call
+            until_draining(pieces, call), mint=mint, topic=run_id, tail=_RUN_TAIL, call=call
         ):
             yield response
 
@@ -161,7 +168,7 @@ class RunWatches:
                 yield runs_service_pb2.WatchRunsResponse(present=page).SerializeToString()
         pieces = splice(_ListSource(self._database), self._hub, LIST_TOPIC, position)
         async for response in with_tails(
-            pieces,
+            until_draining(pieces, call),
             mint=mint,
             topic=LIST_TOPIC,
             tail=_LIST_TAIL,
@@ -185,7 +192,11 @@ class RunWatches:
         position = starting_position(start, available, mint, DIRECTORY_TOPIC)
         pieces = splice(_DirectorySource(self._database), self._hub, DIRECTORY_TOPIC, position)
         async for response in with_tails(
-            pieces, mint=mint, topic=DIRECTORY_TOPIC, tail=_DIRECTORY_TAIL, call=call
+            until_draining(pieces, call),
+            mint=mint,
+            topic=DIRECTORY_TOPIC,
+            tail=_DIRECTORY_TAIL,
+            call=call,
         ):
             yield response
 

@@ -82,13 +82,12 @@ class Watchman:
             await self._committer.commit(
                 Change(advanced, lambda ledger: parents.add_up(ledger, advanced))
             )
-        now_ms = self._clock_ms()
-        due = await self._database.read(lambda connection: _due(connection, now_ms))
-        for start in range(0, len(due), _RUNS_A_WORK):
-            run_ids = due[start : start + _RUNS_A_WORK]
-            await self._committer.commit(
-                Change(run_ids, lambda ledger, ids=run_ids: silence.look_at(ledger, ids))
-            )
+        while due := await self._database.read(self._due):
+            for start in range(0, len(due), _RUNS_A_WORK):
+                run_ids = due[start : start + _RUNS_A_WORK]
+                await self._committer.commit(
+                    Change(run_ids, lambda ledger, ids=run_ids: silence.look_at(ledger, ids))
+                )
 
     async def forget_old_changes(self) -> None:
         """Drop the changes of runs that were sealed long ago; states, tasks and scopes stay."""
@@ -96,6 +95,9 @@ class Watchman:
             run_ids = [run.run_id for run in old]
             change = Change(run_ids, lambda ledger, old=old: _forget(ledger, old))
             await self._committer.commit(change)
+
+    def _due(self, connection: Connection) -> list[str]:
+        return _due(connection, self._clock_ms())
 
     def _old(self, connection: Connection) -> list[_Old]:
         return _old(connection, self._clock_ms() - self._retention_ms)

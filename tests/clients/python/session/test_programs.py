@@ -256,6 +256,30 @@ def test_without_a_server_a_program_ends_as_ever_with_one_warning(
     )
 
 
+def test_the_next_program_delivers_what_an_earlier_one_left(
+    programs: Programs, append_server: AppendServer
+) -> None:
+    append_server.stop()
+    programs.run("import trackside\nwith trackside.start_run('p') as run: run.log(x=1)")
+    append_server.start()
+
+    ended = programs.run(
+        """
+        import time, trackside
+        from trackside.location import discover
+        from trackside.spool.folder import spools
+        with trackside.start_run("next") as run:
+            while len(list(spools(discover().home))) > 1:
+                time.sleep(0.02)
+        """
+    )
+
+    assert (ended.code, ended.errors) == (0, "")
+    first, second = sorted(append_server.runs.values(), key=lambda stored: stored.run.name)[::-1]
+    assert [first.run.name, second.run.name] == ["p", "next"]
+    assert first.values("x") == [1.0]
+
+
 def test_a_program_that_is_killed_loses_at_most_its_last_moment(
     programs: Programs,
     append_server: AppendServer,

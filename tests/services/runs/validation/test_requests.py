@@ -176,7 +176,7 @@ def test_a_wrong_run_id_is_told(run_id: str) -> None:
     assert not check_run_id(RUN_ID)
 
 
-def update(paths: list[str], **fields: Any) -> list[str]:  # noqa: ANN401 - as Run takes them
+def update(paths: list[str], **fields: Any) -> list[str]:
     request = UpdateRunRequest(run=Run(run_id=RUN_ID, **fields), update_mask=FieldMask(paths=paths))
     return [violation.field for violation in check_update(request)]
 
@@ -189,7 +189,7 @@ def test_an_update_changes_what_people_may_change() -> None:
 
 @pytest.mark.parametrize("path", ["*", "owner", "state", "run_id", "nonsense", "labels.a", ""])
 def test_an_update_of_anything_else_is_refused(path: str) -> None:
-    assert update(["name", path]) == ["update_mask.paths[1]"]
+    assert update(["notes", path]) == ["update_mask.paths[1]"]
 
 
 def test_an_update_without_a_mask_is_refused() -> None:
@@ -198,7 +198,7 @@ def test_an_update_without_a_mask_is_refused() -> None:
 
 
 def test_only_what_is_to_change_is_checked() -> None:
-    assert update(["name"], notes="\0") == []
+    assert update(["description"], notes="\0") == []
     assert update(["notes"], notes="\0") == ["run.notes"]
 
 

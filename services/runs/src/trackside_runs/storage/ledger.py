@@ -15,6 +15,7 @@ from sqlalchemy import Connection, update
 from trackside_journal import wire
 from trackside_journal.bus import Notice
 from trackside_journal.dialects import upsert
+from trackside_protos.runs.v1 import run_pb2
 from trackside_runs.record import RunRecord
 from trackside_runs.silences import Silences
 from trackside_runs.storage import fact_tables, queries, rows, run_rows, run_store, tables
@@ -190,6 +191,7 @@ class Ledger:
         """
         sequence = self.number(record)
         record.message.update_time.CopyFrom(self._now)
+        self._note_elapsed(record.message)
         run = record.message.SerializeToString()
         record.encoded = sequence, run
         record.is_touched = False
@@ -209,6 +211,12 @@ class Ledger:
             book.write()
         self.agents.write(first)
         return self._notices(is_watched) if self._entries else []
+
+    def _note_elapsed(self, run: run_pb2.Run) -> None:
+        """Say how long a run at work has taken; who shows the change lets it go on counting."""
+        if run.HasField("start_time") and not run.HasField("end_time"):
+            elapsed_ms = self.now_ms - run.start_time.ToMilliseconds()
+            run.elapsed_duration.FromMilliseconds(max(0, elapsed_ms))
 
     def _change(self, sequence: int, kind: int, body: bytes, from_: bytes) -> bytes:
         return b"".join(

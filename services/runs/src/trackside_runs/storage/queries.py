@@ -145,6 +145,8 @@ def tasks(
         statement = statement.where(table.state.in_(states)) if states else statement
     elif states:
         ordinals = _ordinals(connection, run_id, states, after=after, limit=limit)
+        if not ordinals:
+            return []  # for "in nothing" the store would look at every task
         statement = statement.where(table.ordinal.in_(ordinals))
     found = connection.execute(statement.order_by(table.ordinal).limit(limit))
     return [(ordinal, task_pb2.Task.FromString(message)) for ordinal, message in found]
@@ -162,6 +164,23 @@ def _ordinals(
         )
         found += connection.execute(statement.order_by(table.ordinal).limit(limit)).scalars()
     return sorted(found)[:limit]
+
+
+def open_task_ids(connection: Connection, run_id: str, *, limit: int) -> list[str]:
+    """Return the ids of the first tasks that have not ended."""
+    ordinals = _ordinals(connection, run_id, sorted(OPEN_TASK_STATES), after=0, limit=limit)
+    table = tables.TASK.c
+    if not ordinals:
+        return []
+    # Between the first and the last there may be others: fewer than a list of numbers costs.
+    found = connection.execute(
+        select(table.task_id).where(
+            table.run_id == run_id,
+            table.ordinal.between(ordinals[0], ordinals[-1]),
+            table.state.in_(sorted(OPEN_TASK_STATES)),
+        )
+    )
+    return [task_id for (task_id,) in found]
 
 
 def open_tasks(

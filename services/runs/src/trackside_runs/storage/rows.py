@@ -67,7 +67,8 @@ def process_of(row: RowMapping) -> task_pb2.Process:
         sequence=row["sequence"],
         **{name: row[name] for name in _COUNTS},
     )
-    process.task_duration.FromMilliseconds(row["task_duration_ms"])
+    if row["task_duration_ms"]:
+        process.task_duration.FromMilliseconds(row["task_duration_ms"])
     if row["create_time_ms"]:
         process.create_time.FromMilliseconds(row["create_time_ms"])
     return process

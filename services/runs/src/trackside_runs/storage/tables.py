@@ -47,6 +47,7 @@ class RunRow(RunsTables, table=True):
         Index("run_by_owner", "owner", "create_time_ms", "run_id"),
         Index("run_by_project", "project", "create_time_ms", "run_id"),
         Index("run_by_parent", "parent_run_id", "create_time_ms", "run_id"),
+        Index("run_by_name", "name", "create_time_ms", "run_id"),
         Index("run_by_session", "session_id"),
         Index(
             "run_to_look_at",

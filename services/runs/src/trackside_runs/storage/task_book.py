@@ -10,7 +10,7 @@ from trackside_journal.dialects import upsert
 from trackside_protos.runs.v1 import task_pb2
 from trackside_runs.record import RunRecord
 from trackside_runs.states import OPEN_TASK_STATES
-from trackside_runs.storage import rows, tables
+from trackside_runs.storage import queries, rows, tables
 from trackside_runs.storage.bulk import insert_many, update_many
 from trackside_runs.storage.run_store import IDS_A_QUERY
 
@@ -78,20 +78,18 @@ class TaskBook:
         entry = self._tasks[task_id]
         return None if entry is None else entry.task
 
-    def open_tasks(self) -> list[task_pb2.Task]:
-        """Return all tasks that have not ended, in order of creation."""
-        counts = self._record.message.task_counts
-        if not counts.pending + counts.submitted + counts.running:
+    def open_tasks(self, limit: int) -> list[task_pb2.Task]:
+        """Return the first tasks that have not ended, in order of creation."""
+        if not self._record.has_open_tasks:
             return []
-        table = tables.TASK.c
-        found = self._connection.execute(
-            select(table.task_id).where(
-                table.run_id == self._record.run_id, table.state.in_(sorted(OPEN_TASK_STATES))
-            )
+        # More than are wanted, for some of the store's are no longer open in this book.
+        stored = queries.open_task_ids(
+            self._connection, self._record.run_id, limit=limit + len(self._changed)
         )
-        self.fetch([task_id for (task_id,) in found])
+        self.fetch(stored)
         entries = [e for e in self._tasks.values() if e and e.task.state in OPEN_TASK_STATES]
-        return [entry.task for entry in sorted(entries, key=lambda entry: entry.ordinal)]
+        entries.sort(key=lambda entry: entry.ordinal)
+        return [entry.task for entry in entries[:limit]]
 
     def put(self, task: task_pb2.Task, encoded: bytes, *, script: str = "") -> None:
         """Enter a task as it is now, and the same encoded; both are the book's from here on."""
