@@ -42,8 +42,9 @@ with trackside.start_run("hundred") as run:
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Iterator[WholeInstallation]:
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WholeInstallation]:
     """Return an installation that was never started."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     installation = WholeInstallation(tmp_path / "home")
     yield installation
     installation.stop()
@@ -177,9 +178,8 @@ def test_what_comes_after_the_seal_is_taken_and_marked_late(
 
 
 def test_what_a_launched_program_could_not_send_is_delivered_by_the_agent(
-    installation: WholeInstallation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    installation: WholeInstallation, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     installation.start()
     go_on = tmp_path / "go on"
     code = (

@@ -59,10 +59,13 @@ print(*times[::1999])
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeInstallation]:
-    installation = WholeInstallation(tmp_path_factory.mktemp("installation") / "home")
-    installation.start()
-    yield installation
-    assert installation.stop() == 0
+    folder = tmp_path_factory.mktemp("installation")
+    installation = WholeInstallation(folder / "home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(folder))  # where launched programs keep things
+        installation.start()
+        yield installation
+        assert installation.stop() == 0
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 """Delivers the spools of one process to one server; importing it imports grpc."""
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from trackside.delivery import endings
+from trackside.delivery import housekeeping
 from trackside.delivery.channel import Channels
 from trackside.delivery.depot import Depot, OnControl, Reach
 from trackside.delivery.outbox import Outbox
@@ -187,7 +186,7 @@ class Delivery:
         self._channels.close()
         with self._depot.lock:
             for shipment in self._depot.shipments:
-                self._keep(shipment)
+                housekeeping.keep(self._depot, shipment)
                 shipment.let_go()
                 self._depot.discard(shipment)
 
@@ -267,11 +266,8 @@ class Delivery:
 
     def _keep_house(self) -> None:
         while not self._over.wait(_HOUSEKEEPING_SECONDS):
-            with self._depot.lock:
-                for shipment in self._depot.shipments:
-                    self._keep(shipment)
-                look_for_leftovers = self._leftovers_wanted and self._depot.reach.ever
-            if look_for_leftovers:
+            housekeeping.tidy(self._depot)
+            if self._leftovers_wanted and self._depot.reach.ever:
                 self._leftovers_wanted = not self.adopt_leftovers()
 
     def _is_leftover(self, folder: SpoolFolder) -> bool:
@@ -282,54 +278,6 @@ class Delivery:
             and identity.abandoned is not Abandoned.KEPT
             and self._depot.find(identity) is None
             and not folder.has_writer()  # which delivers it itself
-        )
-
-    def _keep(self, shipment: Shipment) -> None:
-        if not shipment.is_held:
-            self._hold(shipment)
-        shipment.save()
-        if shipment.given_up or shipment.predecessor is not None or not shipment.is_delivered():
-            return
-        if shipment.is_closed():
-            shipment.remove()
-            self._depot.discard(shipment)
-        elif shipment.outbox is None and shipment.is_held:
-            self._settle_abandoned(shipment)
-
-    def _hold(self, shipment: Shipment) -> None:
-        """Try again to keep other processes from delivering it, or to follow on one that did."""
-        if shipment.outbox is None and not shipment.folder.path.exists():
-            self._depot.discard(shipment)
-        elif shipment.hold():
-            self._depot.wake()
-
-    def _settle_abandoned(self, shipment: Shipment) -> None:
-        if shipment.identity.host != socket.gethostname():
-            return  # whether its writer lives cannot be seen from here
-        lock = shipment.folder.lock_for_writing()
-        if lock is None:
-            return
-        try:
-            if not shipment.is_delivered():
-                return  # it wrote something just before it went
-            shipment.look_for_closing()
-            if shipment.is_closed() or self._has_successor(shipment):
-                shipment.remove()
-                self._depot.discard(shipment)
-            elif shipment.identity.abandoned is not Abandoned.KEPT:
-                shipment.end_with(endings.epilogue(shipment))
-                self._depot.wake()
-            else:
-                shipment.let_go()
-                self._depot.discard(shipment)
-        finally:
-            lock.release()
-
-    def _has_successor(self, shipment: Shipment) -> bool:
-        """Say whether there is a later epoch that has its note on disk."""
-        return any(
-            other.predecessor is shipment and other.folder.segments()
-            for other in self._depot.shipments
         )
 
 

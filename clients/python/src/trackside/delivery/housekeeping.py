@@ -1,0 +1,73 @@
+"""What is done with shipments now and then: written down, taken over, ended, removed."""
+
+import socket
+
+from trackside.delivery import endings
+from trackside.delivery.depot import Depot
+from trackside.delivery.shipment import Shipment
+from trackside.spool.folder import Abandoned
+
+
+def tidy(depot: Depot) -> None:
+    """Do this with all shipments."""
+    with depot.lock:
+        for shipment in depot.shipments:
+            keep(depot, shipment)
+
+
+def keep(depot: Depot, shipment: Shipment) -> None:
+    """Write down how far a shipment is, and settle it when all is delivered.
+
+    The lock must be held.
+    """
+    if not shipment.is_held:
+        _hold(depot, shipment)
+    shipment.save()
+    if shipment.given_up or shipment.predecessor is not None or not shipment.is_delivered():
+        return
+    if shipment.is_closed():
+        _remove(depot, shipment)
+    elif shipment.outbox is None and shipment.is_held:
+        _settle_abandoned(depot, shipment)
+
+
+def _hold(depot: Depot, shipment: Shipment) -> None:
+    """Try again to keep other processes from delivering it, or to follow on one that did."""
+    if shipment.outbox is None and not shipment.folder.path.exists():
+        depot.discard(shipment)
+    elif shipment.hold():
+        depot.wake()
+
+
+def _settle_abandoned(depot: Depot, shipment: Shipment) -> None:
+    if shipment.identity.host != socket.gethostname():
+        return  # whether its writer lives cannot be seen from here
+    lock = shipment.folder.lock_for_writing()
+    if lock is None:
+        return
+    try:
+        if not shipment.is_delivered():
+            return  # it wrote something just before it went
+        shipment.look_for_closing()
+        if shipment.is_closed() or _has_successor(depot, shipment):
+            _remove(depot, shipment)
+        elif shipment.identity.abandoned is not Abandoned.KEPT:
+            shipment.end_with(endings.epilogue(shipment))
+            depot.wake()
+        else:
+            shipment.let_go()
+            depot.discard(shipment)
+    finally:
+        lock.release()
+
+
+def _has_successor(depot: Depot, shipment: Shipment) -> bool:
+    """Say whether there is a later epoch that has its note on disk."""
+    return any(
+        other.predecessor is shipment and other.folder.segments() for other in depot.shipments
+    )
+
+
+def _remove(depot: Depot, shipment: Shipment) -> None:
+    shipment.remove()
+    depot.discard(shipment)
