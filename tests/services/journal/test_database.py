@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -301,8 +302,15 @@ class TestPostgresql:
     ) -> None:
         database, server = database_on_a_mortal_server
 
+        def kill(connection: Connection) -> None:
+            backend = psutil.Process(
+                connection.execute(text("select pg_backend_pid()")).scalar_one()
+            )
+            server.kill()
+            backend.wait(10)  # it notices by itself, and could still commit before it does
+
         with pytest.raises(StoreUnavailableError):
-            write(database, 1, then=lambda _: server.kill())
+            write(database, 1, then=kill)
         server.start()
 
         assert count(database) == 0
