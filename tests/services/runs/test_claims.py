@@ -161,16 +161,17 @@ async def test_an_assignment_is_given_again_until_it_is_stored(cluster: Cluster)
 
 
 async def test_a_later_connection_takes_the_agents_id_over(cluster: Cluster) -> None:
-    async with cluster.one.connect() as first, cluster.other.connect() as second:
+    async with cluster.one.connect() as first:
         await first.welcomed()
-        await second.welcomed()
-        first.renew()
+        async with cluster.other.connect() as second:
+            await second.welcomed()
+            first.renew()
 
-        with pytest.raises(AgentReplacedError):
-            await first.ended()
+            with pytest.raises(AgentReplacedError):
+                await first.ended()
 
-        run = await cluster.one.create(launched())
-        assert await second.given() == [run.run_id]
+            run = await cluster.one.create(launched())
+            assert await second.given() == [run.run_id]
 
 
 async def test_what_a_replaced_connection_says_counts_no_more(server: Server) -> None:
