@@ -79,6 +79,7 @@ class Database:
             self._make_file()
         else:
             self._writer = self._reader = _postgresql_engine(url, schema, size=readers + 1)
+        self._kept: Connection | None = None
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix=f"{schema}-reader")
         self._schema = schema
 
@@ -124,8 +125,19 @@ class Database:
             StoreUnavailableError: The transaction was rolled back.
             StorageFullError: The transaction was rolled back.
         """
-        with translated_errors(), self._writer.begin() as connection:
+        with translated_errors(), self._begun() as connection:
             yield connection
+
+    def _begun(self) -> contextlib.AbstractContextManager[Connection]:
+        return self._begun_on_kept() if self.is_sqlite else self._writer.begin()
+
+    @contextlib.contextmanager
+    def _begun_on_kept(self) -> Generator[Connection]:
+        # Taking a connection and giving it back cost as much as a small group's statements.
+        if self._kept is None:
+            self._kept = self._writer.connect()
+        with self._kept.begin():
+            yield self._kept
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run a query in a reader's thread and return what it returns.
@@ -144,6 +156,8 @@ class Database:
         """Give everything back. The readers go first, so that the writer alone checkpoints."""
         self._threads.shutdown(wait=True)
         self._reader.dispose()
+        if self._kept is not None:
+            self._kept.close()
         self._writer.dispose()
         self._unlock()
 
