@@ -285,3 +285,21 @@ async def test_many_that_are_due_are_all_looked_at(server: Server) -> None:
     await server.look()
 
     assert len(await server.runs("state=FAILED", page_size=1000)) == 250
+
+
+async def test_very_many_open_tasks_are_aborted_before_the_seal(server: Server) -> None:
+    run = await running(server)
+    for start in range(0, 5000, 1000):
+        await server.report(
+            run.run_id,
+            *(task(f"{i}", "PENDING", process="fit") for i in range(start, start + 1000)),
+        )
+
+    await server.report(run.run_id, task("7", "SUCCEEDED"), state(COMPLETED), closed())
+    ended = await server.get(run.run_id)
+    await server.look()
+
+    sealed = await server.get(run.run_id)
+    assert (ended.state, ended.sealed, sealed.sealed) == (COMPLETED, False, True)
+    assert (sealed.task_counts.pending, sealed.task_counts.aborted) == (0, 4999)
+    assert [p.aborted for p in await server.processes(run.run_id) if p.process == "fit"] == [4999]

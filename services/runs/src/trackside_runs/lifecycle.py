@@ -75,7 +75,7 @@ def enter(ledger: Ledger, record: RunRecord, move: Move) -> None:
 def seal_if_quiet(ledger: Ledger, record: RunRecord) -> None:
     """Seal a run that is final, whose tasks have ended and whose producers have all closed."""
     is_open = record.is_final and not record.message.sealed and not record.has_open_tasks
-    if is_open and not ledger.parts(record).open_producers():
+    if is_open and not record.facts.open_producers:
         seal(ledger, record)
 
 

@@ -5,9 +5,20 @@ from typing import Final
 from trackside_protos.runs.v1 import output_pb2, run_pb2, run_state_pb2
 from trackside_runs.record import RunRecord
 
-_Action: Final = run_state_pb2.RunAction
-_Facet: Final = run_pb2.RunFacet
-_IDLE: Final = run_state_pb2.RunState.RUN_STATE_IDLE
+_IDLE: Final = run_state_pb2.RUN_STATE_IDLE
+_KILL: Final = run_state_pb2.RUN_ACTION_KILL
+_UPDATE: Final = run_state_pb2.RUN_ACTION_UPDATE
+_CLOSE: Final = run_state_pb2.RUN_ACTION_CLOSE
+_FOLLOWING_FACETS: Final = frozenset(
+    {
+        run_pb2.RUN_FACET_ERROR,
+        run_pb2.RUN_FACET_HISTORY,
+        run_pb2.RUN_FACET_TASKS,
+        run_pb2.RUN_FACET_CHILDREN,
+        run_pb2.RUN_FACET_SCOPES,
+    }
+)
+"""What follows from the run; the others are noted when they come."""
 
 
 def can_be_ended(record: RunRecord) -> bool:
@@ -22,32 +33,37 @@ def can_be_ended(record: RunRecord) -> bool:
 def refresh(record: RunRecord) -> None:
     """Set the actions and facets that follow from the run as it is now."""
     run = record.message
-    actions = [_Action.RUN_ACTION_UPDATE]
+    actions = [_UPDATE]
     if can_be_ended(record) and not record.facts.end_requested_by:
-        actions.insert(0, _Action.RUN_ACTION_KILL)
+        actions.insert(0, _KILL)
     if run.is_parent and not run.closed and not record.is_ended:
-        actions.append(_Action.RUN_ACTION_CLOSE)
-    del run.actions[:]
-    run.actions.extend(actions)
-    facts = {
-        _Facet.RUN_FACET_ERROR: run.HasField("error"),
-        _Facet.RUN_FACET_HISTORY: bool(run.resumed_run_id),
-        _Facet.RUN_FACET_TASKS: record.facts.task_count > 0,
-        _Facet.RUN_FACET_CHILDREN: run.is_parent,
-        _Facet.RUN_FACET_SCOPES: record.facts.scope_count > 0,
-    }
-    kept = {facet for facet in run.facets if facet not in facts}
-    facets = sorted(kept | {facet for facet, holds in facts.items() if holds})
-    del run.facets[:]
-    run.facets.extend(facets)
+        actions.append(_CLOSE)
+    run.actions[:] = actions
+    kept = [facet for facet in run.facets if facet not in _FOLLOWING_FACETS]
+    run.facets[:] = sorted(kept + _following(record))
+
+
+def _following(record: RunRecord) -> list[run_pb2.RunFacet.ValueType]:
+    run, facts = record.message, record.facts
+    facets: list[run_pb2.RunFacet.ValueType] = []
+    if run.HasField("error"):
+        facets.append(run_pb2.RUN_FACET_ERROR)
+    if run.resumed_run_id:
+        facets.append(run_pb2.RUN_FACET_HISTORY)
+    if facts.task_count:
+        facets.append(run_pb2.RUN_FACET_TASKS)
+    if run.is_parent:
+        facets.append(run_pb2.RUN_FACET_CHILDREN)
+    if facts.scope_count:
+        facets.append(run_pb2.RUN_FACET_SCOPES)
+    return facets
 
 
 def note_output(record: RunRecord, output: output_pb2.Output) -> None:
     """Note that the run has an output."""
-    facets = {*record.message.facets, _Facet.RUN_FACET_OUTPUTS}
+    facets = {*record.message.facets, run_pb2.RUN_FACET_OUTPUTS}
     if output.kind == output_pb2.OUTPUT_KIND_REPORT:
-        facets.add(_Facet.RUN_FACET_REPORTS)
+        facets.add(run_pb2.RUN_FACET_REPORTS)
     if len(facets) > len(record.message.facets):
-        del record.message.facets[:]
-        record.message.facets.extend(sorted(facets))
+        record.message.facets[:] = sorted(facets)
         record.touch()

@@ -20,6 +20,8 @@ class RunFacts:
     """Whether an agent executes it."""
     has_secrets: bool = False
     """Whether the launch that its agent is given is kept beside the one that is shown."""
+    open_producers: list[str] = field(default_factory=list[str])
+    """The producers that have reported and not closed."""
     request_digest: str = ""
     """The SHA-256 of the request that created it, to tell a repeated request from another."""
     end_requested_by: str = ""
@@ -75,6 +77,8 @@ class RunRecord:
     """Whether anything is to be stored."""
     stored_state: int = 0
     """The state in the store."""
+    stored_name: str = ""
+    """The name in the store."""
     stored_sequence: int = 0
     """The sequence in the store."""
     stored_facts: bytes = b""
@@ -102,6 +106,11 @@ class RunRecord:
         """Whether any task has not ended."""
         counts = self.message.task_counts
         return counts.pending + counts.submitted + counts.running > 0
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether what lists are ordered by differs from the store."""
+        return self.message.state != self.stored_state or self.message.name != self.stored_name
 
     def touch(self) -> None:
         """Note that the message has changed."""

@@ -100,10 +100,11 @@ class ReportTaker:
         record, now_ms = self._record, self._ledger.now_ms
         record.is_dirty = True
         record.facts.has_reported = True
-        if not record.message.sealed:
+        producers = record.facts.open_producers
+        if not record.message.sealed and self._producer_id not in producers:
             # Whoever closes with this batch is open until then, or the run would be sealed
             # before the batch ends.
-            self._ledger.parts(record).open_producer(self._producer_id)
+            producers.append(self._producer_id)
         if self._is_authority or not record.facts.authority:
             record.heartbeat_ms = now_ms
             record.clear_conditions(_Condition.CONDITION_KIND_DISCONNECTED)
@@ -235,7 +236,9 @@ class ReportTaker:
         self._record.touch()
 
     def _take_closed(self, _: report_pb2.ProducerClosed, __: report_pb2.RunReport) -> None:
-        self._ledger.parts(self._record).close_producer(self._producer_id)
+        producers = self._record.facts.open_producers
+        if self._producer_id in producers:
+            producers.remove(self._producer_id)
         lifecycle.seal_if_quiet(self._ledger, self._record)
 
     def _take_control(self, told: report_pb2.ControlReport, _: report_pb2.RunReport) -> None:

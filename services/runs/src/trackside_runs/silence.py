@@ -30,8 +30,7 @@ def look_at(ledger: Ledger, run_ids: Sequence[str]) -> None:
             lifecycle.abort_open_tasks(ledger, record)
             lifecycle.seal_if_quiet(ledger, record)
             continue
-        producers = len(ledger.parts(record).open_producers()) if record.is_final else 1
-        verdict = ledger.silences.judge(record, now_ms=ledger.now_ms, open_producer_count=producers)
+        verdict = ledger.silences.judge(record, now_ms=ledger.now_ms)
         _enter(ledger, record, verdict)
 
 

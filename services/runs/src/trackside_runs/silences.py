@@ -17,10 +17,10 @@ class Silences:
     """Since when it has been hearing without a break."""
     timings: Timings = field(default_factory=Timings)
 
-    def judge(self, record: RunRecord, *, now_ms: int, open_producer_count: int = 1) -> Verdict:
+    def judge(self, record: RunRecord, *, now_ms: int) -> Verdict:
         """Return what a run's silence means now."""
         return assess(
-            _facts(record, open_producer_count),
+            _facts(record),
             now_ms=now_ms,
             up_since_ms=self.up_since_ms,
             timings=self.timings,
@@ -49,7 +49,7 @@ def is_news(verdict: Verdict, record: RunRecord) -> bool:
     )
 
 
-def _facts(record: RunRecord, open_producer_count: int) -> Facts:
+def _facts(record: RunRecord) -> Facts:
     run, counts = record.message, record.message.task_counts
     create_ms = run.create_time.ToMilliseconds()
     return Facts(
@@ -66,5 +66,5 @@ def _facts(record: RunRecord, open_producer_count: int) -> Facts:
         task_count=record.facts.task_count,
         open_task_count=counts.pending + counts.submitted + counts.running,
         final_ms=record.facts.final_ms,
-        open_producer_count=open_producer_count,
+        open_producer_count=len(record.facts.open_producers),
     )

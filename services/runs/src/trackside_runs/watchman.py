@@ -23,7 +23,8 @@ from trackside_runs.storage.ledger import Ledger
 _LOOK_SECONDS: Final = 1.0
 _FORGET_SECONDS: Final = 600.0
 _RUNS_A_WORK: Final = 100
-_RUNS_A_ROUND: Final = 2000
+_RUNS_A_LOOK: Final = 1000
+_LOOKS_A_ROUND: Final = 50
 _CHANGES_A_WORK: Final = 5000
 _DAY_MS: Final = 86_400_000
 
@@ -82,7 +83,10 @@ class Watchman:
             await self._committer.commit(
                 Change(advanced, lambda ledger: parents.add_up(ledger, advanced))
             )
-        while due := await self._database.read(self._due):
+        for _ in range(_LOOKS_A_ROUND):
+            due = await self._database.read(self._due)
+            if not due:
+                return
             for start in range(0, len(due), _RUNS_A_WORK):
                 run_ids = due[start : start + _RUNS_A_WORK]
                 await self._committer.commit(
@@ -113,7 +117,7 @@ def _due(connection: Connection, now_ms: int) -> list[str]:
         select(run.run_id)
         .where(run.look_at_ms > 0, run.look_at_ms <= now_ms)
         .order_by(run.look_at_ms)
-        .limit(_RUNS_A_ROUND)
+        .limit(_RUNS_A_LOOK)
     )
     return [run_id for (run_id,) in found]
 

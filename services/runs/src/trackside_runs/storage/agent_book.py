@@ -5,14 +5,17 @@ from sqlalchemy import Connection, delete, update
 from trackside_journal.dialects import upsert
 from trackside_runs.record import RunRecord
 from trackside_runs.storage import fact_tables
+from trackside_runs.storage.run_store import IDS_A_QUERY
 
 
 class AgentBook:
-    """Writes at once, but for the queue, whose places follow from the list's positions."""
+    """Writes at the end, but for what is given to agents, which is counted in between."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._queued: dict[str, RunRecord] = {}
+        self._dequeued: list[str] = []
+        self._released: list[str] = []
         self.has_work = False
         """Whether agents may now have something to claim."""
         self.has_requests = False
@@ -27,8 +30,7 @@ class AgentBook:
         """Let a run no longer wait for an agent."""
         self._queued.pop(record.run_id, None)
         if record.facts.is_launched:
-            table = fact_tables.QUEUED_RUN
-            self._connection.execute(delete(table).where(table.c.run_id == record.run_id))
+            self._dequeued.append(record.run_id)
 
     def assign(self, record: RunRecord, agent_id: str) -> None:
         """Give a run to an agent."""
@@ -47,12 +49,10 @@ class AgentBook:
 
     def release(self, record: RunRecord) -> None:
         """Take a run from whoever has it, and drop what is still asked."""
-        tables = [fact_tables.CONTROL] if record.facts.end_requested_by else []
-        if record.facts.is_launched and record.facts.authority:
-            tables.append(fact_tables.ASSIGNMENT)
-            self.has_work = True  # there is room for another
-        for table in tables:
-            self._connection.execute(delete(table).where(table.c.run_id == record.run_id))
+        if not record.facts.authority:
+            return  # nobody ever had it
+        self._released.append(record.run_id)
+        self.has_work |= record.facts.is_launched  # there is room for another
 
     def add_request(self, record: RunRecord, request_id: str) -> None:
         """Keep a control request until it is acknowledged."""
@@ -84,6 +84,14 @@ class AgentBook:
 
     def write(self, first_position: int) -> None:
         """Write the queue; runs of one transaction get places from its first position on."""
+        for table, run_ids in (
+            (fact_tables.QUEUED_RUN, self._dequeued),
+            (fact_tables.ASSIGNMENT, self._released),
+            (fact_tables.CONTROL, self._released),
+        ):
+            for start in range(0, len(run_ids), IDS_A_QUERY):
+                some = run_ids[start : start + IDS_A_QUERY]
+                self._connection.execute(delete(table).where(table.c.run_id.in_(some)))
         if self._queued:
             self._connection.execute(
                 upsert(self._connection, fact_tables.QUEUED_RUN),

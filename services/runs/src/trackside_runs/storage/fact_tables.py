@@ -37,15 +37,6 @@ class ProducerRow(ProducerColumns, RunsTables, table=True):
     __tablename__: Any = "producer"
 
 
-class OpenProducerRow(RunsTables, table=True):
-    """A producer that has reported on a run and has not closed."""
-
-    __tablename__: Any = "open_producer"
-
-    run_id: str = _text(is_key=True)
-    producer_id: str = _text(is_key=True)
-
-
 class AgentRow(RunsTables, table=True):
     """An agent that has connected."""
 
@@ -116,7 +107,6 @@ class ControlRow(RunsTables, table=True):
 
 DIRECTORY: Final = table_of(DirectoryRow)
 PRODUCER: Final = table_of(ProducerRow)
-OPEN_PRODUCER: Final = table_of(OpenProducerRow)
 AGENT: Final = table_of(AgentRow)
 RUNNER: Final = table_of(RunnerRow)
 ASSIGNMENT: Final = table_of(AssignmentRow)

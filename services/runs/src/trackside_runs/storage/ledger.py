@@ -10,7 +10,7 @@ from typing import Final
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, bindparam, update
 
 from trackside_journal import wire
 from trackside_journal.bus import Notice
@@ -18,7 +18,16 @@ from trackside_journal.dialects import upsert
 from trackside_protos.runs.v1 import run_pb2
 from trackside_runs.record import RunRecord
 from trackside_runs.silences import Silences
-from trackside_runs.storage import fact_tables, queries, rows, run_rows, run_store, tables
+from trackside_runs.storage import (
+    fact_tables,
+    queries,
+    rows,
+    run_rows,
+    run_store,
+    scope_book,
+    tables,
+    task_book,
+)
 from trackside_runs.storage.agent_book import AgentBook
 from trackside_runs.storage.bulk import insert_many
 from trackside_runs.storage.notices import (
@@ -39,6 +48,10 @@ _SEQUENCE: Final = 1
 _RECEIVE_TIME: Final = 2
 _TIME: Final = 3
 _PRODUCER: Final = 4
+_HEAD: Final = tables.LIST_HEAD
+_ADVANCE: Final = (
+    update(_HEAD).values(position=_HEAD.c.position + bindparam("count")).returning(_HEAD.c.position)
+)
 _CHANGE_COLUMNS: Final = ("position", "run_id", "sequence", "kind", "message")
 
 
@@ -207,7 +220,9 @@ class Ledger:
         first = self._take_positions()
         self._write_changes()
         self._write_runs()
-        for book in (*self._tasks.values(), *self._scopes.values(), *self._parts.values()):
+        task_book.write(self.connection, self._tasks.values())
+        scope_book.write(self.connection, self._scopes.values())
+        for book in self._parts.values():
             book.write()
         self.agents.write(first)
         return self._notices(is_watched) if self._entries else []
@@ -239,10 +254,7 @@ class Ledger:
         count = len(self._entries)
         if not count:
             return 0
-        head = tables.LIST_HEAD
-        last: int = self.connection.execute(
-            update(head).values(position=head.c.position + count).returning(head.c.position)
-        ).scalar_one()
+        last: int = self.connection.execute(_ADVANCE, {"count": count}).scalar_one()
         first = last - count + 1
         for position, entry in enumerate(self._entries, start=first):
             entry.position = entry.record.position = position

@@ -1,14 +1,14 @@
-"""The rest of what belongs to one run, within a transaction: large parts, outputs, producers."""
+"""The rest of what belongs to one run, within a transaction: its large parts and outputs."""
 
 from typing import Final, Literal, TypeVar
 
 from google.protobuf.message import Message
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from trackside_journal.dialects import upsert
 from trackside_protos.runs.v1 import output_pb2
 from trackside_runs.record import RunRecord
-from trackside_runs.storage import fact_tables, rows, tables
+from trackside_runs.storage import rows, tables
 
 Detail = Literal["provenance", "launch", "sweep", "secret_launch"]
 M = TypeVar("M", bound=Message)
@@ -24,9 +24,6 @@ class PartBook:
         self._record = record
         self._details: dict[str, bytes] = {}
         self._outputs: dict[str, output_pb2.Output] = {}
-        self._producers: set[str] | None = None if record.facts.has_reported else set()
-
-    # Large parts.
 
     def detail(self, name: Detail, kind: type[M]) -> M:
         """Return a large part; an empty one if there is none."""
@@ -45,42 +42,6 @@ class PartBook:
     def put_output(self, output: output_pb2.Output) -> None:
         """Enter an output as it is now."""
         self._outputs[output.path] = output
-
-    # Producers.
-
-    def open_producers(self) -> set[str]:
-        """Return the producers that have reported on the run and have not closed."""
-        if self._producers is None:
-            table = fact_tables.OPEN_PRODUCER.c
-            found = self._connection.execute(
-                select(table.producer_id).where(table.run_id == self._record.run_id)
-            )
-            self._producers = {producer_id for (producer_id,) in found}
-        return self._producers
-
-    def open_producer(self, producer_id: str) -> None:
-        """Note that a producer reports."""
-        known = self.open_producers()
-        if producer_id not in known:
-            known.add(producer_id)
-            self._connection.execute(
-                fact_tables.OPEN_PRODUCER.insert(),
-                [{"run_id": self._record.run_id, "producer_id": producer_id}],
-            )
-
-    def close_producer(self, producer_id: str) -> None:
-        """Note that a producer has said everything."""
-        known = self.open_producers()
-        if producer_id in known:
-            known.discard(producer_id)
-            table = fact_tables.OPEN_PRODUCER
-            self._connection.execute(
-                delete(table).where(
-                    table.c.run_id == self._record.run_id, table.c.producer_id == producer_id
-                )
-            )
-
-    # Writing.
 
     @property
     def new_details(self) -> dict[str, bytes]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, case, select
+from sqlalchemy import Connection, bindparam, case, select
 
 from trackside_journal import wire
 from trackside_journal.splice import Page
@@ -31,12 +31,7 @@ _PAGE_BYTES: Final = 256 << 10
 
 def run_message(connection: Connection, run_id: str) -> run_pb2.Run | None:
     """Return a run as lists show it, if it exists."""
-    run, message = tables.RUN, tables.RUN_MESSAGE
-    found = connection.execute(
-        select(message.c.message, run.c.heartbeat_ms)
-        .join_from(message, run, run.c.run_id == message.c.run_id)
-        .where(message.c.run_id == run_id)
-    ).one_or_none()
+    found = connection.execute(_MESSAGE, {"run_id": run_id}).one_or_none()
     return None if found is None else parsed_run(*found)
 
 
@@ -170,15 +165,8 @@ def open_task_ids(connection: Connection, run_id: str, *, limit: int) -> list[st
     """Return the ids of the first tasks that have not ended."""
     ordinals = _ordinals(connection, run_id, sorted(OPEN_TASK_STATES), after=0, limit=limit)
     table = tables.TASK.c
-    if not ordinals:
-        return []
-    # Between the first and the last there may be others: fewer than a list of numbers costs.
     found = connection.execute(
-        select(table.task_id).where(
-            table.run_id == run_id,
-            table.ordinal.between(ordinals[0], ordinals[-1]),
-            table.state.in_(sorted(OPEN_TASK_STATES)),
-        )
+        select(table.task_id).where(table.run_id == run_id, table.ordinal.in_(ordinals))
     )
     return [task_id for (task_id,) in found]
 
@@ -257,16 +245,8 @@ def run_range(connection: Connection, run_id: str) -> Range:
 
 def run_page(connection: Connection, run_id: str, after: int) -> Page:
     """Return the changes of a run after a sequence, as a watch tells them."""
-    head, sealed = connection.execute(
-        select(tables.RUN.c.sequence, tables.RUN.c.sealed).where(tables.RUN.c.run_id == run_id)
-    ).one()
-    table = tables.CHANGE.c
-    found = connection.execute(
-        select(table.sequence, table.message)
-        .where(table.run_id == run_id, table.sequence > after)
-        .order_by(table.sequence)
-        .limit(_PAGE_CHANGES)
-    )
+    head, sealed = connection.execute(_HEAD, {"run_id": run_id}).one()
+    found = connection.execute(_CHANGES, {"run_id": run_id, "after": after})
     payload, last = _joined(found, after)
     return Page(payload, last, max(head, last), ended=bool(sealed))
 
@@ -368,3 +348,19 @@ def _joined(found: Any, after: int) -> tuple[bytes, int]:  # noqa: ANN401 - a re
         if size >= _PAGE_BYTES:
             break
     return b"".join(parts), last
+
+
+_RUN, _TEXT, _CHANGE = tables.RUN.c, tables.RUN_MESSAGE.c, tables.CHANGE.c
+# Built once: to build a statement costs more than to execute it.
+_MESSAGE: Final = (
+    select(_TEXT.message, _RUN.heartbeat_ms)
+    .join_from(tables.RUN_MESSAGE, tables.RUN, _RUN.run_id == _TEXT.run_id)
+    .where(_TEXT.run_id == bindparam("run_id"))
+)
+_HEAD: Final = select(_RUN.sequence, _RUN.sealed).where(_RUN.run_id == bindparam("run_id"))
+_CHANGES: Final = (
+    select(_CHANGE.sequence, _CHANGE.message)
+    .where(_CHANGE.run_id == bindparam("run_id"), _CHANGE.sequence > bindparam("after"))
+    .order_by(_CHANGE.sequence)
+    .limit(_PAGE_CHANGES)
+)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from trackside_protos.runs.v1 import run_pb2
 from trackside_runs.record import RunFacts, RunRecord
@@ -12,6 +12,21 @@ from trackside_runs.storage.bulk import insert_many, update_many
 
 IDS_A_QUERY: Final = 500
 """How many ids one statement names at most."""
+
+_RUN, _TEXT = tables.RUN.c, tables.RUN_MESSAGE.c
+_IDS: Final[BindParameter[Any]] = bindparam("run_ids", expanding=True)
+# Built once: to build a statement costs more than to execute it.
+_PARENTS: Final = select(_RUN.parent_run_id).where(_RUN.run_id.in_(_IDS), _RUN.parent_run_id != "")
+_LOCKED: Final = (
+    select(
+        _RUN.run_id, _RUN.first_sequence, _RUN.position, _RUN.heartbeat_ms, _RUN.report_ms,
+        _RUN.state,
+    )
+    .where(_RUN.run_id.in_(_IDS))
+    .order_by(_RUN.run_id)
+    .with_for_update()
+)  # fmt: skip
+_MESSAGES: Final = select(_TEXT.run_id, _TEXT.message, _TEXT.facts).where(_TEXT.run_id.in_(_IDS))
 
 _NEVER_CHANGES: Final = frozenset(
     {
@@ -32,33 +47,18 @@ def parents_of(connection: Connection, run_ids: Iterable[str]) -> set[str]:
     """Return the parents of runs. Whose child a run is never changes: this needs no lock."""
     found: set[str] = set()
     ordered = sorted(run_ids)
-    table = tables.RUN.c
     for start in range(0, len(ordered), IDS_A_QUERY):
-        result = connection.execute(
-            select(table.parent_run_id).where(
-                table.run_id.in_(ordered[start : start + IDS_A_QUERY]), table.parent_run_id != ""
-            )
-        )
-        found.update(parent for (parent,) in result)
+        some = {"run_ids": ordered[start : start + IDS_A_QUERY]}
+        found.update(parent for (parent,) in connection.execute(_PARENTS, some))
     return found
 
 
 def load(connection: Connection, run_ids: Sequence[str]) -> list[RunRecord]:
     """Return the runs of these ids that exist, locked in order of id."""
-    run, message = tables.RUN.c, tables.RUN_MESSAGE.c
-    locked = connection.execute(
-        select(
-            run.run_id, run.first_sequence, run.position, run.heartbeat_ms, run.report_ms, run.state
-        )
-        .where(run.run_id.in_(run_ids))
-        .order_by(run.run_id)
-        .with_for_update()
-    ).all()
+    locked = connection.execute(_LOCKED, {"run_ids": run_ids}).all()
     # A statement of its own: one that had to wait for the lock would see the messages as
     # they were before it waited.
-    found = connection.execute(
-        select(message.run_id, message.message, message.facts).where(message.run_id.in_(run_ids))
-    )
+    found = connection.execute(_MESSAGES, {"run_ids": run_ids})
     encoded = {run_id: (run, facts) for run_id, run, facts in found}
     records: list[RunRecord] = []
     for run_id, first_sequence, position, heartbeat_ms, report_ms, state in locked:
@@ -66,7 +66,8 @@ def load(connection: Connection, run_ids: Sequence[str]) -> list[RunRecord]:
         run = run_pb2.Run.FromString(encoded_run)
         record = RunRecord(run, RunFacts.decode(facts), first_sequence, position)
         record.heartbeat_ms, record.report_ms = heartbeat_ms, report_ms
-        record.stored_state, record.stored_sequence = state, run.sequence
+        record.stored_state, record.stored_name = state, run.name
+        record.stored_sequence = run.sequence
         record.stored_facts = bytes(facts)
         records.append(record)
     return records
@@ -90,8 +91,8 @@ def write(
         messages = [_message(record) for record in new]
         insert_many(connection, tables.RUN_MESSAGE, (*_MESSAGE, *_KEY), messages)
     old = [record for record in records if not record.is_new]
-    moved = [record for record in old if record.message.state != record.stored_state]
-    still = [record for record in old if record.message.state == record.stored_state]
+    moved = [record for record in old if record.has_moved]
+    still = [record for record in old if not record.has_moved]
     _update(connection, _MOVE, [_row(record, look_at_ms) for record in moved])
     _update(connection, _STAY, [_row(record, look_at_ms) for record in still])
     changed = [_message(record) for record in old if _has_changed(record)]
@@ -126,5 +127,7 @@ def _update(
 _KEY: Final = ("run_id",)
 _MESSAGE: Final = ("message", "facts")
 _MOVE: Final = tuple(c.name for c in tables.RUN.c if c.name not in _NEVER_CHANGES)
-# The state is in an index, which SQLite rewrites even if the state is the same.
-_STAY: Final = tuple(name for name in _MOVE if name != "state")
+# SQLite rewrites an index of what is set even if it stays the same; times come with states.
+_STAY: Final = tuple(
+    name for name in _MOVE if name not in {"state", "name", "start_time_ms", "end_time_ms"}
+)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, Select, bindparam, select
 
 from trackside_journal.dialects import upsert
 from trackside_protos.runs.v1 import scope_pb2
@@ -43,7 +43,7 @@ class ScopeBook:
         if not missing or self._record.facts.scope_count <= NEWEST:
             return
         for start in range(0, len(missing), IDS_A_QUERY):
-            self._read(tables.SCOPE.c.path.in_(missing[start : start + IDS_A_QUERY]), IDS_A_QUERY)
+            self._read(_NAMED, paths=missing[start : start + IDS_A_QUERY])
 
     def find(self, path: str) -> ScopeEntry | None:
         """Return a scope, if it exists."""
@@ -66,33 +66,39 @@ class ScopeBook:
         entries = [e for e in self._scopes.values() if e is not None and e.ordinal > first]
         return sorted(entries, key=lambda entry: entry.ordinal)
 
-    def write(self) -> None:
-        """Write what has changed."""
-        if self._changed:
-            self._connection.execute(
-                upsert(self._connection, tables.SCOPE),
-                [
-                    rows.scope_row(self._record.run_id, entry.scope, entry.items, entry.ordinal)
-                    for entry in self._changed.values()
-                ],
-            )
+    def changed_rows(self) -> list[dict[str, Any]]:
+        """Return what is to be written."""
+        run_id = self._record.run_id
+        return [
+            rows.scope_row(run_id, entry.scope, entry.items, entry.ordinal)
+            for entry in self._changed.values()
+        ]
 
     def _read_newest(self) -> None:
         if not self._has_newest:
             self._has_newest = True
             if self._record.facts.scope_count:
-                first = self._record.facts.scope_count - NEWEST
-                self._read(tables.SCOPE.c.ordinal > first, NEWEST)
+                self._read(_LATER, first=self._record.facts.scope_count - NEWEST)
 
-    def _read(self, condition: ColumnElement[bool], limit: int) -> None:
-        table = tables.SCOPE.c
-        found = self._connection.execute(
-            select(table.path, table.message, table["items"], table.ordinal)
-            .where(table.run_id == self._record.run_id, condition)
-            .limit(limit)
-        )
-        for path, message, items, ordinal in found:
-            scope = scope_pb2.Scope.FromString(message)
-            self._scopes.setdefault(path, None)
-            if self._scopes[path] is None:
-                self._scopes[path] = ScopeEntry(scope, bytes(items), ordinal)
+    def _read(self, statement: Select[Any, Any, Any, Any], **parameters: object) -> None:
+        found = self._connection.execute(statement, {"run_id": self._record.run_id, **parameters})
+        for row in found:
+            path: str = row[0]
+            if self._scopes.get(path) is None:
+                self._scopes[path] = ScopeEntry(scope_pb2.Scope.FromString(row[1]), row[2], row[3])
+
+
+def write(connection: Connection, books: Iterable[ScopeBook]) -> None:
+    """Write what has changed in the books of several runs, together."""
+    values = [row for book in books for row in book.changed_rows()]
+    if values:
+        connection.execute(upsert(connection, tables.SCOPE), values)
+
+
+_TABLE: Final = tables.SCOPE.c
+# Built once: to build a statement costs more than to execute it.
+_SCOPES: Final = select(_TABLE.path, _TABLE.message, _TABLE["items"], _TABLE.ordinal).where(
+    _TABLE.run_id == bindparam("run_id")
+)
+_LATER: Final = _SCOPES.where(_TABLE.ordinal > bindparam("first"))
+_NAMED: Final = _SCOPES.where(_TABLE.path.in_(bindparam("paths", expanding=True)))

@@ -43,6 +43,8 @@ class RunRow(RunsTables, table=True):
     __tablename__: Any = "run"
     __table_args__: Any = (
         Index("run_by_create_time", "create_time_ms", "run_id"),
+        Index("run_by_start_time", "start_time_ms", "create_time_ms", "run_id"),
+        Index("run_by_end_time", "end_time_ms", "create_time_ms", "run_id"),
         Index("run_by_state", "state", "create_time_ms", "run_id"),
         Index("run_by_owner", "owner", "create_time_ms", "run_id"),
         Index("run_by_project", "project", "create_time_ms", "run_id"),

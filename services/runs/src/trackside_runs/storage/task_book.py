@@ -1,10 +1,10 @@
 """The tasks of one run and the processes they are counted in, within a transaction."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from trackside_journal.dialects import upsert
 from trackside_protos.runs.v1 import task_pb2
@@ -40,6 +40,17 @@ class ProcessEntry:
     is_changed: bool = False
 
 
+@dataclass(slots=True)
+class _Rows:
+    """What is written of the books of one transaction."""
+
+    new: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    moved: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    still: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    processes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    scripts: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
 class TaskBook:
     """Reads what is asked for once, in bulk where it is known before, and writes at the end."""
 
@@ -59,14 +70,12 @@ class TaskBook:
         self._tasks.update(dict.fromkeys(missing))
         if not self._record.facts.task_count:
             return
-        table = tables.TASK.c
         for start in range(0, len(missing), IDS_A_QUERY):
-            found = self._connection.execute(
-                select(table.task_id, table.ordinal, table.process, table.message).where(
-                    table.run_id == self._record.run_id,
-                    table.task_id.in_(missing[start : start + IDS_A_QUERY]),
-                )
-            )
+            some = {
+                "run_id": self._record.run_id,
+                "task_ids": missing[start : start + IDS_A_QUERY],
+            }
+            found = self._connection.execute(_NAMED_TASKS, some)
             for task_id, ordinal, process, message in found:
                 task = task_pb2.Task.FromString(message)
                 self._tasks[task_id] = TaskEntry(task, ordinal, process)
@@ -111,14 +120,9 @@ class TaskBook:
         self._processes.update(dict.fromkeys(missing))
         if not self._record.facts.process_count:
             return
-        table = tables.PROCESS
         for start in range(0, len(missing), IDS_A_QUERY):
-            found = self._connection.execute(
-                select(table).where(
-                    table.c.run_id == self._record.run_id,
-                    table.c.process.in_(missing[start : start + IDS_A_QUERY]),
-                )
-            )
+            some = {"run_id": self._record.run_id, "names": missing[start : start + IDS_A_QUERY]}
+            found = self._connection.execute(_NAMED_PROCESSES, some)
             for row in found.mappings():
                 entry = ProcessEntry(rows.process_of(row), row["ordinal"])
                 self._processes[row["process"]] = entry
@@ -136,38 +140,50 @@ class TaskBook:
         entry.is_changed = True
         return entry.process
 
-    def write(self) -> None:
-        """Write what has changed."""
+    def add_to(self, rows_: "_Rows") -> None:
+        """Add what is to be written."""
         run_id = self._record.run_id
-        new: list[tuple[Any, ...]] = []
-        moved: list[tuple[Any, ...]] = []
-        still: list[tuple[Any, ...]] = []
         for task_id, entry in self._changed.items():
             state, process = entry.task.state, entry.task.process
             if not entry.process:
-                new.append((run_id, entry.ordinal, task_id, state, process, entry.encoded))
+                rows_.new.append((run_id, entry.ordinal, task_id, state, process, entry.encoded))
             elif process != entry.process:
-                moved.append((state, entry.encoded, process, run_id, entry.ordinal))
+                rows_.moved.append((state, entry.encoded, process, run_id, entry.ordinal))
             else:
-                still.append((state, entry.encoded, run_id, entry.ordinal))
-        insert_many(self._connection, tables.TASK, _COLUMNS, new)
-        # Apart, for SQLite rewrites an index of what is set even if it stays the same.
-        update_many(self._connection, tables.TASK, _KEYS, (*_CHANGING, "process"), moved)
-        update_many(self._connection, tables.TASK, _KEYS, _CHANGING, still)
-        processes = [e for e in self._processes.values() if e is not None and e.is_changed]
-        if processes:
-            values = [
-                rows.process_row(self._record.run_id, e.process, e.ordinal) for e in processes
-            ]
-            self._connection.execute(upsert(self._connection, tables.PROCESS), values)
-        self._write_scripts()
+                rows_.still.append((state, entry.encoded, run_id, entry.ordinal))
+        rows_.processes += [
+            rows.process_row(run_id, entry.process, entry.ordinal)
+            for entry in self._processes.values()
+            if entry is not None and entry.is_changed
+        ]
+        rows_.scripts += [
+            {"run_id": run_id, "task_id": task_id, "script": script}
+            for task_id, script in self._scripts.items()
+        ]
 
-    def _write_scripts(self) -> None:
-        if self._scripts:
-            self._connection.execute(
-                upsert(self._connection, tables.TASK_SCRIPT),
-                [
-                    {"run_id": self._record.run_id, "task_id": task_id, "script": script}
-                    for task_id, script in self._scripts.items()
-                ],
-            )
+
+def write(connection: Connection, books: Iterable[TaskBook]) -> None:
+    """Write what has changed in the books of several runs, together."""
+    rows_ = _Rows()
+    for book in books:
+        book.add_to(rows_)
+    insert_many(connection, tables.TASK, _COLUMNS, rows_.new)
+    # Apart, for SQLite rewrites an index of what is set even if it stays the same.
+    update_many(connection, tables.TASK, _KEYS, (*_CHANGING, "process"), rows_.moved)
+    update_many(connection, tables.TASK, _KEYS, _CHANGING, rows_.still)
+    for table, values in (
+        (tables.PROCESS, rows_.processes),
+        (tables.TASK_SCRIPT, rows_.scripts),
+    ):
+        if values:
+            connection.execute(upsert(connection, table), values)
+
+
+_TASK, _PROCESS = tables.TASK.c, tables.PROCESS.c
+# Built once: to build a statement costs more than to execute it.
+_NAMED_TASKS: Final = select(_TASK.task_id, _TASK.ordinal, _TASK.process, _TASK.message).where(
+    _TASK.run_id == bindparam("run_id"), _TASK.task_id.in_(bindparam("task_ids", expanding=True))
+)
+_NAMED_PROCESSES: Final = select(tables.PROCESS).where(
+    _PROCESS.run_id == bindparam("run_id"), _PROCESS.process.in_(bindparam("names", expanding=True))
+)
