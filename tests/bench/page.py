@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,6 @@ from bench.figures import Figure, short, table
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 README: Final = ROOT / "README.md"
-COMMAND: Final = "make bench"
 
 _HEADLINE: Final = re.compile(
     r"(?<=<!-- speed: written by make bench -->\n).*?(?=<!-- end -->)", re.DOTALL
@@ -30,16 +30,15 @@ def write(figures: Sequence[Figure], rounds: int) -> None:
 def _page(figures: Sequence[Figure], rounds: int) -> str:
     missed = [figure.name for figure in figures if not figure.is_met]
     verdict = f"Missed: {', '.join(missed)}." if missed else "All goals are met."
-    return (
-        "# Benchmarks\n\n"
-        f"Written by `{COMMAND}`, which runs [tests/bench](../tests/bench/README.md): there stands"
+    text = (
+        "Written by `make bench`, which runs [tests/bench](../tests/bench/README.md): there stands"
         " how each line is measured, and what the bare program is that it is compared with."
         f" Medians of {rounds} rounds in which both took turns; both store with synchronous FULL."
-        f" Machine: {_machine()}, {_processor()}, which the clients share; Python"
+        f" Machine: {_machine()} ({_processor()}), which the clients share; Python"
         f" {platform.python_version()}; commit {_commit()}. Absolute figures are this machine's;"
-        f" the ratios travel. {verdict}\n\n"
-        f"{table(figures)}"
+        f" the ratios travel. {verdict}"
     )
+    return f"# Benchmarks\n\n{_filled(text)}\n{table(figures)}"
 
 
 def _headline(figures: Sequence[Figure]) -> str:
@@ -48,14 +47,18 @@ def _headline(figures: Sequence[Figure]) -> str:
     lines = named["log lines taken in, 1,000 a batch"]
     latency = named["producer to watcher, p50, in process"]
     call = named["`run.log` of one value"]
-    return (
+    text = (
         f"{short(points.value)} points or {short(lines.value)} log lines a second are taken in,"
-        " durable, checked and exactly once, on"
-        f" {_machine()} that the producers share: {points.judged:.2f} and {lines.judged:.2f} of a"
-        " bare program\n"
-        f"that only stores them. They reach a watcher in {latency.value:.1f} ms; `run.log` takes"
-        f" {call.value:.1f} µs. All figures: [docs/benchmarks.md](docs/benchmarks.md).\n"
+        f" durable, checked and exactly once, on {_machine()} that the producers share:"
+        f" {points.judged:.2f} and {lines.judged:.2f} of a bare program that does only what must"
+        f" be done. A watcher has them after {latency.value:.1f} ms; `run.log` takes"
+        f" {call.value:.1f} µs. [All figures](docs/benchmarks.md)."
     )
+    return _filled(text)
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def _machine() -> str:

@@ -63,7 +63,7 @@ def training() -> list[Figure]:
             for index, run_id in enumerate(product.runs(64))
         ]
         before = product.cpu_seconds()
-        load = Load(seconds=20, window=32, rate=640)
+        load = Load(seconds=60, window=32, rate=640)
         produced = produce(product.target(APPEND_METRICS), templates, load)
         cores = (product.cpu_seconds() - before) / produced.seconds
     return [
