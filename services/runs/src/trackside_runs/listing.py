@@ -10,18 +10,18 @@ from trackside_journal.database import Database
 from trackside_protos.runs.v1 import run_pb2, runs_service_pb2
 from trackside_runs.clock import ClockMs
 from trackside_runs.filtering.conditions import to_condition
-from trackside_runs.filtering.errors import FilterError, OrderError, PageTokenError
+from trackside_runs.filtering.errors import FilterError, OrderError
 from trackside_runs.filtering.grammar import parse_filter
 from trackside_runs.filtering.orders import NEWEST_FIRST, RUN_ORDERS, Order, parse_order
-from trackside_runs.filtering.page_tokens import Key, decode_page_token, encode_page_token
 from trackside_runs.filtering.predicates import to_predicate
 from trackside_runs.filtering.runs import RUN_READERS, RUN_SCHEMA
 from trackside_runs.filtering.tree import Node
+from trackside_runs.page_keys import Key, key_before, token_after
 from trackside_runs.present import present
 from trackside_runs.storage.queries import parsed_run
 from trackside_runs.storage.run_pages import key_shape, page_of_runs, visible_to
 from trackside_runs.storage.run_sources import RUN_SOURCES
-from trackside_serving.errors import InvalidFieldError, InvalidFilterError, InvalidPageTokenError
+from trackside_serving.errors import InvalidFieldError, InvalidFilterError
 from trackside_serving.identity import Caller, Role, may_see
 
 _DEFAULT_PAGE: Final = 50
@@ -60,10 +60,9 @@ class RunLists:
         tree = self._parse(request.filter)
         order = order_of(request.order_by, RUN_ORDERS, NEWEST_FIRST)
         size = page_size(request.page_size, default=_DEFAULT_PAGE, largest=_LARGEST_PAGE)
-        bound = ("ListRuns", request.filter, request.order_by, caller.subject)
-        after = _key(request.page_token, order, bound)
+        after = key_before(request, key_shape(order), subject=caller.subject)
         runs, last = await self._read(tree, order, caller, after, size)
-        token = encode_page_token(last, *bound) if last is not None else ""
+        token = "" if last is None else token_after(last, request, subject=caller.subject)
         return runs_service_pb2.ListRunsResponse(runs=runs, next_page_token=token)
 
     def membership(self, text: str, caller: Caller) -> Membership:
@@ -135,15 +134,6 @@ def page_size(asked: int, *, default: int, largest: int) -> int:
     if not 0 <= asked <= largest:
         raise InvalidFieldError.of("page_size", f"not 1 to {largest}")
     return asked or default
-
-
-def _key(token: str, order: Order, bound: tuple[str, ...]) -> Key | None:
-    if not token:
-        return None
-    try:
-        return decode_page_token(token, key_shape(order), *bound)
-    except PageTokenError as error:
-        raise InvalidPageTokenError from error
 
 
 def _visible(caller: Caller) -> ColumnElement[bool]:

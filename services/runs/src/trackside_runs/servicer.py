@@ -11,10 +11,9 @@ from trackside_journal.ingest import IngestStream
 from trackside_protos.runs.v1 import run_pb2, runs_service_pb2
 from trackside_runs import changes, control, creation, requests
 from trackside_runs.desk import ControlDesk
-from trackside_runs.filtering.errors import PageTokenError
 from trackside_runs.filtering.orders import PROCESS_ORDERS, Order
-from trackside_runs.filtering.page_tokens import Key, decode_page_token, encode_page_token
 from trackside_runs.listing import RunLists, order_of, page_size
+from trackside_runs.page_keys import key_before, token_after
 from trackside_runs.present import present, present_task
 from trackside_runs.record import RunRecord
 from trackside_runs.registry import Change, ReportBatch, Work
@@ -25,7 +24,6 @@ from trackside_runs.watches import RunWatches
 from trackside_serving.calls import Call, Implementation
 from trackside_serving.errors import (
     InvalidFieldError,
-    InvalidPageTokenError,
     NotAllowedError,
     PartNotFoundError,
     RunNotFoundError,
@@ -160,19 +158,18 @@ class RunsServicer:
         await self._require_visible(request.run_id, call)
         requests.require_task_states(request.states)
         size = page_size(request.page_size, default=_DEFAULT_PAGE, largest=_LARGEST_PAGE)
-        bound = ("ListTasks", request.run_id, repr(list(request.states)), request.process)
-        after = cast("int", _after(request.page_token, int, bound) or 0)
+        [after] = key_before(request, (int,)) or [0]
         found = await self._database.read(
             lambda connection: queries.tasks(
                 connection,
                 request.run_id,
                 states=list(request.states),
                 process=request.process,
-                after=after,
+                after=cast("int", after),
                 limit=size + 1,
             )
         )
-        token = encode_page_token([found[size - 1][0]], *bound) if len(found) > size else ""
+        token = token_after([found[size - 1][0]], request) if len(found) > size else ""
         return runs_service_pb2.ListTasksResponse(
             tasks=[present_task(task) for _, task in found[:size]], next_page_token=token
         )
@@ -205,14 +202,13 @@ class RunsServicer:
     ) -> runs_service_pb2.ListOutputsResponse:
         await self._require_visible(request.run_id, call)
         size = page_size(request.page_size, default=_DEFAULT_PAGE, largest=_LARGEST_PAGE)
-        bound = ("ListOutputs", request.run_id)
-        after = cast("str", _after(request.page_token, str, bound) or "")
+        [after] = key_before(request, (str,)) or [""]
         found = await self._database.read(
             lambda connection: queries.outputs(
-                connection, request.run_id, after=after, limit=size + 1
+                connection, request.run_id, after=cast("str", after), limit=size + 1
             )
         )
-        token = encode_page_token([found[size - 1].path], *bound) if len(found) > size else ""
+        token = token_after([found[size - 1].path], request) if len(found) > size else ""
         return runs_service_pb2.ListOutputsResponse(outputs=found[:size], next_page_token=token)
 
     async def list_changes(
@@ -339,13 +335,3 @@ def _required(run: run_pb2.Run | None, call: Call) -> run_pb2.Run:
     ):
         raise RunNotFoundError
     return run
-
-
-def _after(token: str, kind: type[str] | type[int], bound: tuple[str, ...]) -> str | int | None:
-    if not token:
-        return None
-    try:
-        key: Key = decode_page_token(token, (kind,), *bound)
-    except PageTokenError as error:
-        raise InvalidPageTokenError from error
-    return key[0]

@@ -7,8 +7,9 @@ from sqlalchemy import ColumnElement, Connection, create_engine, insert, true
 
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import RunState
+from trackside_protos.runs.v1.runs_service_pb2 import ListRunsRequest
 from trackside_runs.filtering.orders import NEWEST_FIRST, RUN_ORDERS, Order
-from trackside_runs.filtering.page_tokens import decode_page_token, encode_page_token
+from trackside_runs.page_keys import key_before, token_after
 from trackside_runs.storage.run_pages import key_shape, page_of_runs, visible_to
 from trackside_runs.storage.run_rows import run_values
 from trackside_runs.storage.tables import RUN, RUN_MESSAGE, RunsTables
@@ -45,16 +46,16 @@ def pages(
 ) -> list[Run]:
     """Read everything in pages of four, as a client does."""
     found: list[Run] = []
-    token = ""
+    request = ListRunsRequest()
     while True:
-        after = decode_page_token(token, key_shape(order), "runs") if token else None
+        after = key_before(request, key_shape(order))
         wanted = true() if condition is None else condition
         statement = page_of_runs(wanted, order, after=after, limit=5)
         rows: list[Any] = list(connection.execute(statement))
         found += [Run.FromString(row[-1]) for row in rows[:4]]
         if len(rows) < 5:
             return found
-        token = encode_page_token(list(rows[3][:-2]), "runs")
+        request.page_token = token_after(list(rows[3][:-2]), request)
 
 
 @pytest.mark.parametrize("field", RUN_ORDERS)

@@ -1,4 +1,4 @@
-"""What can be wrong with a filter, an order or a page token."""
+"""What can be wrong with a filter or an order."""
 
 
 class FilterError(Exception):
@@ -13,7 +13,3 @@ class FilterError(Exception):
 
 class OrderError(Exception):
     """The order names a field that lists cannot be ordered by."""
-
-
-class PageTokenError(Exception):
-    """The page token is not one of ours, or belongs to another request."""

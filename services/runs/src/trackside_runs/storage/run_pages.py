@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, ColumnElement, Select, Text, literal, or_, select, tuple_
 
 from trackside_runs.filtering.orders import Order
-from trackside_runs.filtering.page_tokens import Key
+from trackside_runs.page_keys import Key
 from trackside_runs.storage.tables import RUN, RUN_MESSAGE
 
 _COLUMNS: Final = {
