@@ -7,6 +7,7 @@ import pytest
 
 from support.logs import RUN_ID, SERVER_ID, Logs, RunLogs
 from support.run_directory import RunDirectoryStandIn
+from trackside_journal.records import Surroundings
 from trackside_logs.bootstrap import LogsService
 
 
@@ -20,12 +21,7 @@ def run_logs(database_url: str) -> RunLogs:
     ) -> AsyncGenerator[Logs]:
         directory = directory or RunDirectoryStandIn()
         await directory.put(RUN_ID)
-        service = LogsService(
-            database_url=database_url,
-            server_id=SERVER_ID,
-            redis_url=redis_url,
-            watch_directory=directory.watch,
-        )
+        service = LogsService(Surroundings(database_url, SERVER_ID, redis_url, directory.watch))
         await service.start()
         try:
             yield Logs(service, directory)

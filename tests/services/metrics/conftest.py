@@ -7,6 +7,7 @@ import pytest
 
 from support.metrics import RUN_ID, SERVER_ID, Metrics, RunMetrics
 from support.run_directory import RunDirectoryStandIn
+from trackside_journal.records import Surroundings
 from trackside_metrics.bootstrap import MetricsService
 
 
@@ -20,12 +21,7 @@ def run_metrics(database_url: str) -> RunMetrics:
     ) -> AsyncGenerator[Metrics]:
         directory = directory or RunDirectoryStandIn()
         await directory.put(RUN_ID)
-        service = MetricsService(
-            database_url=database_url,
-            server_id=SERVER_ID,
-            redis_url=redis_url,
-            watch_directory=directory.watch,
-        )
+        service = MetricsService(Surroundings(database_url, SERVER_ID, redis_url, directory.watch))
         await service.start()
         try:
             yield Metrics(service, directory)

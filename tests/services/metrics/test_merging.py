@@ -114,7 +114,7 @@ async def test_a_merge_that_another_replica_was_quicker_with_is_not_done(
         return [work_out(connection, RUN_ID, group, identities) for group in groups]
 
     (merge,) = await service.database.read(prepare)
-    results = [await service._commit(merge) for _ in range(2)]  # pyright: ignore[reportArgumentType]
+    results = [await service.commit(merge) for _ in range(2)]
 
     assert results == [True, False]
     assert [series.count for series in await metrics.list_series()] == [20] * 3

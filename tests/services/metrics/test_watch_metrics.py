@@ -24,6 +24,7 @@ from support.metrics import (
 from support.run_directory import RunDirectoryStandIn
 from trackside_journal.cursor import CursorMint, JournalKind
 from trackside_journal.errors import ChunkCorruptError, CursorAheadError, CursorForeignError
+from trackside_journal.records import Surroundings
 from trackside_metrics.bootstrap import MetricsService
 from trackside_serving.errors import InvalidFieldError, RunNotFoundError
 
@@ -307,12 +308,7 @@ async def test_replicas_tell_each_other(postgresql_url: str, redis_url: str) -> 
 async def replica_on(
     database_url: str, redis_url: str, directory: RunDirectoryStandIn
 ) -> AsyncGenerator[Metrics]:
-    service = MetricsService(
-        database_url=database_url,
-        server_id=SERVER_ID,
-        redis_url=redis_url,
-        watch_directory=directory.watch,
-    )
+    service = MetricsService(Surroundings(database_url, SERVER_ID, redis_url, directory.watch))
     await service.start()
     try:
         yield Metrics(service, directory)

@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-from trackside_journal.bus import Bus, InProcessBus
+from trackside_journal.buses import open_bus
 from trackside_journal.committer import Committer
 from trackside_journal.cursor import CursorMint, JournalKind
 from trackside_journal.database import Database
 from trackside_journal.dialects import upsert
 from trackside_journal.fanout import Hub
-from trackside_journal.redis_bus import RedisBus
 from trackside_journal.tasks import cancel
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs.clock import ClockMs, forward_clock
@@ -67,7 +66,7 @@ class RunsApplication:
         self._database.create_tables(tables.RunsTables.metadata)
         _seed(self._database)
         self._hub = Hub()
-        self._bus = _bus(self._hub, redis_url, server_id)
+        self._bus = open_bus(self._hub, redis_url=redis_url, server_id=server_id, service=SCHEMA)
         self._is_lossy = redis_url is not None
         self._listener: asyncio.Task[None] | None = None
         silences = Silences(clock_ms(), _timings(settings))
@@ -172,39 +171,11 @@ class RunsApplication:
         return self._is_lossy or self._hub.is_watched(topic)
 
 
-def build(
-    *,
-    database_url: str,
-    server_id: str,
-    redis_url: str | None,
-    settings: Settings,
-    signer: TokenSigner,
-) -> RunsApplication:
-    """Return the service, ready to start.
-
-    Raises:
-        StoreLockedError: Another process holds the SQLite file.
-    """
-    return RunsApplication(
-        database_url=database_url,
-        server_id=server_id,
-        redis_url=redis_url,
-        settings=settings,
-        signer=signer,
-    )
-
-
 def _seed(database: Database) -> None:
     """Make the head of the list, unless it is there."""
     head = {"head_id": 1, "position": 0, "first_position": 1}
     with database.writing() as connection:
         connection.execute(upsert(connection, tables.LIST_HEAD, only=()), [head])
-
-
-def _bus(hub: Hub, redis_url: str | None, server_id: str) -> Bus:
-    if redis_url is None:
-        return InProcessBus(hub)
-    return RedisBus(hub, url=redis_url, server_id=server_id, service=SCHEMA)
 
 
 def _timings(settings: Settings) -> Timings:

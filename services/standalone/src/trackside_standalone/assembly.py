@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 
+from trackside_journal.records import Surroundings
 from trackside_live.servicer import LiveServicer
 from trackside_logs.bootstrap import LogsService
 from trackside_metrics.bootstrap import MetricsService
@@ -44,31 +45,28 @@ class Assembly:
 
     def _build(self) -> None:
         settings, credentials = self._settings, self._credentials
-        redis_url = settings.redis_url or None
         self._runs = RunsApplication(
             database_url=store_url(settings, RUNS),
             server_id=credentials.server_id,
-            redis_url=redis_url,
+            redis_url=settings.redis_url or None,
             settings=settings,
             signer=self.home.signer(),
         )
-        self._logs = LogsService(
-            database_url=store_url(settings, LOGS),
-            server_id=credentials.server_id,
-            redis_url=redis_url,
-            watch_directory=self._runs.watch_directory,
-        )
-        self._metrics = MetricsService(
-            database_url=store_url(settings, METRICS),
-            server_id=credentials.server_id,
-            redis_url=redis_url,
-            watch_directory=self._runs.watch_directory,
-        )
+        self._logs = LogsService(self._surroundings_of(LOGS))
+        self._metrics = MetricsService(self._surroundings_of(METRICS))
         self.server = Server(
             self._mounted(),
             verifier=credentials.verifier,
             installation=Installation(credentials.server_id, self._runs.store),
             settings=settings,
+        )
+
+    def _surroundings_of(self, service: str) -> Surroundings:
+        return Surroundings(
+            database_url=store_url(self._settings, service),
+            server_id=self._credentials.server_id,
+            redis_url=self._settings.redis_url or None,
+            watch_directory=self._runs.watch_directory,
         )
 
     def _mounted(self) -> list[Service]:

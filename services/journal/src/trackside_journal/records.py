@@ -1,0 +1,162 @@
+"""What stands under a service that keeps one record of each run beside RunsService.
+
+LogsService and MetricsService are such services: a store with a head for each run, one writer,
+a hub that a bus feeds, a copy of the run directory, and a merger of what was stored small.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from google.protobuf.descriptor import ServiceDescriptor
+from sqlalchemy import MetaData, Table
+
+from trackside_journal.buses import open_bus
+from trackside_journal.committer import Applier, Committer, Ticket
+from trackside_journal.database import Database
+from trackside_journal.directory import RunDirectory, RunEntry, WatchDirectory
+from trackside_journal.fanout import Hub
+from trackside_journal.heads import read_heads
+from trackside_serving.calls import Implementation, Service
+
+W = TypeVar("W")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a service works."""
+
+    database_url: str
+    """`sqlite:///PATH` or `postgresql+psycopg://…`."""
+    server_id: str
+    """The identity of the installation."""
+    redis_url: str | None
+    """Where other replicas are heard of; None: there are none."""
+    watch_directory: WatchDirectory
+    """Opens a watch of the run directory at RunsService."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTables:
+    """The tables of a service."""
+
+    schema: str
+    """The PostgreSQL schema that they are in, and the service's name on the bus."""
+    every: MetaData
+    head: Table
+    directory: Table
+    directory_cursor: Table
+
+
+class Merging(Protocol):
+    """Merges in the background what was stored in small pieces."""
+
+    def start(self) -> None:
+        """Begin to merge: first what an earlier process left."""
+        ...
+
+    async def close(self) -> None:
+        """End merging; what is being committed may still be."""
+        ...
+
+    def sealed(self, run_id: str) -> None:
+        """Hear that a run is sealed."""
+        ...
+
+
+class RecordService(Generic[W]):
+    """The base of such a service: mount it on a server. Made in a running loop.
+
+    A subclass makes what is its own from the parts here, then calls `work_with`.
+
+    Raises:
+        StoreLockedError: Another process holds the store.
+        StoreUnavailableError: The store cannot be reached.
+    """
+
+    def __init__(self, surroundings: Surroundings, tables: RecordTables) -> None:
+        self.database = Database(surroundings.database_url, schema=tables.schema)
+        self.database.create_tables(tables.every)
+        self.hub = Hub()
+        self.bus = open_bus(
+            self.hub,
+            redis_url=surroundings.redis_url,
+            server_id=surroundings.server_id,
+            service=tables.schema,
+        )
+        self.directory = RunDirectory(
+            database=self.database,
+            table=tables.directory,
+            cursor_table=tables.directory_cursor,
+            watch=surroundings.watch_directory,
+            commit=self.commit,
+            on_change=self._run_changed,
+        )
+        self._has_replicas = surroundings.redis_url is not None
+        self._tables = tables
+
+    def work_with(self, applier: Applier[W], merger: Merging) -> None:
+        """Set who stores and who merges."""
+        self._merger = merger
+        self._committer: Committer[W] = Committer(self.database, applier, name=self._tables.schema)
+
+    def serve_with(self, servicer: Service) -> None:
+        """Set who answers the calls."""
+        self._servicer = servicer
+
+    @property
+    def descriptor(self) -> ServiceDescriptor:
+        """The service in the schema."""
+        return self._servicer.descriptor
+
+    @property
+    def handlers(self) -> Mapping[str, Implementation]:
+        """The implementations, by the method's name in the schema."""
+        return self._servicer.handlers
+
+    async def start(self) -> None:
+        """Begin to work."""
+        self._committer.start()
+        self.hub.start(self._read_heads if self._has_replicas else None)
+        await self.bus.start()
+        self.directory.start()
+        self._merger.start()
+
+    async def close(self) -> None:
+        """Commit what is waiting and give everything back; end the calls before."""
+        await self.directory.close()
+        await self._merger.close()
+        await self._committer.close()
+        await self.bus.close()
+        await self.hub.close()
+        self.database.close()
+
+    def submit(self, ticket: Ticket[Any]) -> None:
+        """Let one work wait to be committed with others."""
+        self._committer.submit(ticket)
+
+    async def commit(self, work: Any) -> object:  # noqa: ANN401 - one of the works of W
+        """Commit one work and return its result.
+
+        Raises:
+            ServiceError: It was refused or could not be stored.
+        """
+        return await self._committer.commit(work)
+
+    def is_watched(self, run_id: str) -> bool:
+        """Return whether anybody may be following a run, here or at another replica."""
+        return self._has_replicas or self.hub.is_watched(run_id)
+
+    def is_sealed(self, entry: RunEntry) -> bool:
+        """Return whether a run is sealed, by what is known now."""
+        return (self.directory.known(entry.run_id) or entry).sealed
+
+    def _run_changed(self, entry: RunEntry) -> None:
+        # Its watches look whether they may go on, and whether they have come to the end.
+        self.hub.read_again(entry.run_id)
+        if entry.sealed:
+            self._merger.sealed(entry.run_id)
+
+    async def _read_heads(self, run_ids: Sequence[str]) -> Mapping[str, int]:
+        head = self._tables.head
+        return await self.database.read(lambda connection: read_heads(connection, head, run_ids))
