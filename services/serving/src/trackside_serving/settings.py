@@ -143,9 +143,6 @@ class Settings(BaseSettings):
     lease: PositiveFloat = Field(
         default=30.0, description="Seconds that an agent's lease lasts without a renewal."
     )
-    batch_gap_after: PositiveFloat = Field(
-        default=10.0, description="Seconds that a batch is held for the missing one before it."
-    )
     change_retention_days: PositiveInt = Field(
         default=7, description="Days that an ended run's changes are kept for watches to resume."
     )
