@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -116,10 +117,12 @@ class RunWatches:
             if is_last:
                 position = max(position - start.last, available.earliest)
         pieces = splice(_RunSource(self._database, run_id), self._hub, run_id, position)
-        async for response in with_tails(
+        responses = with_tails(
             until_draining(pieces, call), mint=mint, topic=run_id, tail=_RUN_TAIL, call=call
-        ):
-            yield response
+        )
+        async with aclosing(responses):
+            async for response in responses:
+                yield response
 
     async def _further_tasks(
         self, run_id: str, first: _Snapshot
@@ -167,15 +170,17 @@ class RunWatches:
                 members.show(page)
                 yield runs_service_pb2.WatchRunsResponse(present=page).SerializeToString()
         pieces = splice(_ListSource(self._database), self._hub, LIST_TOPIC, position)
-        async for response in with_tails(
+        responses = with_tails(
             until_draining(pieces, call),
             mint=mint,
             topic=LIST_TOPIC,
             tail=_LIST_TAIL,
             call=call,
             transform=members.transform,
-        ):
-            yield response
+        )
+        async with aclosing(responses):
+            async for response in responses:
+                yield response
 
     async def watch_directory(
         self, start: watch_start_pb2.WatchStart, call: Call
@@ -191,14 +196,16 @@ class RunWatches:
             start = watch_start_pb2.WatchStart(position=watch_start_pb2.WATCH_POSITION_BEGINNING)
         position = starting_position(start, available, mint, DIRECTORY_TOPIC)
         pieces = splice(_DirectorySource(self._database), self._hub, DIRECTORY_TOPIC, position)
-        async for response in with_tails(
+        responses = with_tails(
             until_draining(pieces, call),
             mint=mint,
             topic=DIRECTORY_TOPIC,
             tail=_DIRECTORY_TAIL,
             call=call,
-        ):
-            yield response
+        )
+        async with aclosing(responses):
+            async for response in responses:
+                yield response
 
     async def directory_entry(self, run_id: str) -> bytes:
         """Return one entry of the directory as a response.
