@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from trackside.location import DEFAULT_SERVER, Location, discover
+from trackside.location import DEFAULT_SERVER, Location, discover, is_on_this_machine
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +68,20 @@ def test_what_is_meant_for_the_server_of_a_home_is_so_wherever_that_listens(
         *("home", "home", "127.0.0.1:9999"),
         *("elsewhere:8750", "elsewhere:8750", "elsewhere:8750"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_here"),
+    [
+        ("127.0.0.1:8750", True),
+        ("127.9.9.9:1", True),
+        ("localhost:8750", True),
+        ("[::1]:8750", True),
+        ("unix:/run/trackside.sock", True),
+        ("10.0.0.7:8750", False),
+        ("127.example.org:8750", False),
+        ("localhost.example.org:8750", False),
+    ],
+)
+def test_it_is_told_which_addresses_are_on_this_machine(address: str, *, is_here: bool) -> None:
+    assert is_on_this_machine(address) is is_here

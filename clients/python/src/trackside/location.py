@@ -8,9 +8,6 @@ from typing import Final
 DEFAULT_SERVER: Final = "127.0.0.1:8750"
 """The address that `trackside up` serves gRPC on."""
 
-LOOPBACK: Final = ("127.", "localhost", "[::1]", "unix:")
-"""How addresses on this machine begin."""
-
 HOME: Final = "home"
 """The destination of what is meant for the server of a home, wherever it listens."""
 
@@ -33,7 +30,7 @@ class Location:
         That is `HOME` for the server of this home, of which the token tells, else its address.
         """
         is_of_home = self.token in ("", read_token(self.home))
-        return HOME if is_of_home and self.server.startswith(LOOPBACK) else self.server
+        return HOME if is_of_home and is_on_this_machine(self.server) else self.server
 
     def current_token(self) -> str:
         """Return the token, looked up in the home again while none is known.
@@ -41,6 +38,15 @@ class Location:
         A program may start before the first start of the server that makes the token file.
         """
         return self.token or read_token(self.home)
+
+
+def is_on_this_machine(address: str) -> bool:
+    """Return whether an address, `host:port` or `unix:path`, cannot be another machine's."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0]
+    is_loopback_v4 = host.startswith("127.") and host.replace(".", "").isdigit()
+    return is_loopback_v4 or host in ("localhost", "[::1]")
 
 
 def discover() -> Location:

@@ -12,7 +12,7 @@ import grpc
 
 from trackside.client.errors import ServerUnreachableError, TracksideError
 from trackside.client.failed_calls import REQUEST_ID_KEY, error_of_call
-from trackside.location import Location, discover
+from trackside.location import Location, discover, is_on_this_machine
 from trackside_protos.live.v1.live_service_pb2_grpc import LiveServiceStub
 from trackside_protos.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 from trackside_protos.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
@@ -51,7 +51,6 @@ _OPTIONS: Final = (
 )
 
 _ANY_HOST: Final = ("0.0.0.0", "[::]")  # noqa: S104  # recognised here, never bound
-_LOOPBACK: Final = ("127.", "localhost", "[::1]", "unix:")
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -190,7 +189,7 @@ class Connection:
             if self._process_id != os.getpid():  # grpc's channels do not survive a fork
                 self._channels, self._process_id = {}, os.getpid()
             if address not in self._channels:
-                proxied = not address.startswith(_LOOPBACK)
+                proxied = not is_on_this_machine(address)
                 options = (*_OPTIONS, ("grpc.enable_http_proxy", int(proxied)))
                 self._channels[address] = grpc.insecure_channel(address, options)
             return self._channels[address]

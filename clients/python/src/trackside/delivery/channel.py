@@ -15,7 +15,7 @@ if _QUIET:
     del os.environ["GRPC_VERBOSITY"]
 
 from trackside.client.connection import address_of  # noqa: E402 - it imports grpc too
-from trackside.location import LOOPBACK, Location  # noqa: E402 - see above
+from trackside.location import Location, is_on_this_machine  # noqa: E402 - see above
 from trackside.spool.frames import Service  # noqa: E402 - see above
 from trackside_protos.servers.v1.servers_service_pb2 import (  # noqa: E402 - see above
     GetServerRequest,
@@ -91,7 +91,7 @@ class Channels:
     def _channel(self, address: str) -> grpc.Channel:
         with self._lock:
             if address not in self._channels:
-                proxied = not address.startswith(LOOPBACK)
+                proxied = not is_on_this_machine(address)
                 options = (*_OPTIONS, ("grpc.enable_http_proxy", int(proxied)))
                 self._channels[address] = grpc.insecure_channel(address, options=options)
             return self._channels[address]

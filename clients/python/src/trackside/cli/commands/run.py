@@ -16,11 +16,9 @@ from trackside.cli.parameters import AssignmentError
 from trackside.cli.terminal import Terminal
 from trackside.client.connection import Connection
 from trackside.identifiers import new_identifier
+from trackside.location import is_on_this_machine
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest
-
-_LOOPBACK: Final = ("127.", "localhost:", "[::1]:")
-
 
 _HELP: Final = """Start COMMAND as a run and follow it to its end.
 
@@ -67,7 +65,7 @@ VIRTUAL_ENV, CONDA_PREFIX and PYTHONPATH; --workdir and --env say otherwise."""
 def run(*, detach: bool, output: str, server: str | None, **ordered: Any) -> int:  # noqa: ANN401
     """Start a command as a run; the help above says more."""
     with Connection.discover(server) as connection:
-        is_here = connection.location.server.startswith(_LOOPBACK)
+        is_here = is_on_this_machine(connection.location.server)
         shell = Shell(str(Path.cwd()), os.environ) if is_here else None
         try:
             wanted = Order(**ordered).to_run(new_identifier(), shell)
