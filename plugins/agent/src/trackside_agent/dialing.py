@@ -32,6 +32,9 @@ SLOTS_SECONDS: Final = 0.2
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 5.0
 REPLACED_PAUSE: Final = 30.0
+HELD_SECONDS: Final = 2.0
+"""How long a line must hold for the next to be tried as soon as after the first."""
+
 STOP_SECONDS: Final = 5.0
 
 logger = logging.getLogger(__name__)
@@ -61,24 +64,27 @@ class Dialer:
         self._connection.close()
 
     def _run(self) -> None:
-        pause, complaint = FIRST_PAUSE, ""
+        pauses, complaint = Pauses(), ""
         while not self._stopping.is_set():
             line = Line(self._agent_id, self._host)
-            try:
-                self._talk(line)
-            except (grpc.RpcError, TracksideError) as error:
-                text = self._describe(error)
-                if text != complaint and not self._stopping.is_set():
-                    logger.warning("the line to the server is cut: %s", text)
-                complaint = text
-            except Exception:
-                logger.exception("the line to the server was given up")
-            if line.was_answered:
-                pause, complaint = FIRST_PAUSE, ""
-            if "AGENT_REPLACED" in complaint:
-                pause = REPLACED_PAUSE
+            problem = self._problem_of(line)
+            is_new = line.has_held or problem != complaint
+            if problem and is_new and not self._stopping.is_set():
+                logger.warning("the line to the server is cut: %s", problem)
+            complaint = problem
+            pause = pauses.after(problem, has_held=line.has_held)
             self._stopping.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads agents
-            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _problem_of(self, line: "Line") -> str:
+        """Talk until the line is cut, and return by what; nothing if the server hung up."""
+        try:
+            self._talk(line)
+        except (grpc.RpcError, TracksideError) as error:
+            return self._describe(error)
+        except Exception as error:
+            logger.exception("the line to the server was given up")
+            return str(error)
+        return ""
 
     def _talk(self, line: "Line") -> None:
         call = self._connection.runners.Connect(iter(line), metadata=self._metadata())
@@ -100,12 +106,25 @@ class Dialer:
         return (("authorization", f"Bearer {token}"),)
 
 
+class Pauses:
+    """How many seconds to wait before dialling again."""
+
+    def __init__(self) -> None:
+        self._next = FIRST_PAUSE
+
+    def after(self, problem: str, *, has_held: bool) -> float:
+        """Return the pause after a line that was cut by a problem."""
+        pause = FIRST_PAUSE if has_held else self._next
+        self._next = min(pause * 2, LONGEST_PAUSE)
+        # Whoever replaced us has the same id: two that dial at once would only take turns.
+        return REPLACED_PAUSE if "AGENT_REPLACED" in problem else pause
+
+
 class Line:
     """One connection: iterated for what the agent says, told what the server says."""
 
     def __init__(self, agent_id: str, host: Host) -> None:
-        self.was_answered = False
-        """Whether the server took the agent in."""
+        self._answered: float | None = None
         self._agent_id = agent_id
         self._host = host
         self._said: queue.SimpleQueue[ConnectRequest | None] = queue.SimpleQueue()
@@ -129,11 +148,16 @@ class Line:
                     return
                 yield said
 
+    @property
+    def has_held(self) -> bool:
+        """Whether the server took the agent in and did not hang up at once."""
+        return self._answered is not None and time.monotonic() - self._answered >= HELD_SECONDS
+
     def take(self, response: ConnectResponse) -> None:
         """Do what the server says."""
         kind = response.WhichOneof("response")
         if kind == "welcome":
-            self.was_answered = True
+            self._answered = time.monotonic()
             lease_seconds = response.welcome.lease_duration.ToTimedelta().total_seconds()
             if lease_seconds > 0:
                 self._renewal_seconds = min(RENEWAL_SECONDS, lease_seconds / 3)
