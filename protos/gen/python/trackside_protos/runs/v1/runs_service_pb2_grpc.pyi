@@ -63,7 +63,8 @@ class RunsServiceStub:
     """Ends a run at once, and all children of a parent. Idempotent.
 
     Returns when the request is stored. The run carries the condition KILLING until the
-    agent confirms that no process is left, then it is TERMINATED. Fails with
+    agent confirms that no process is left, then it is TERMINATED. To ask again changes
+    nothing, also after the end that it led to. Fails with
     `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, when the run has ended or nobody
     could end it.
     """
@@ -141,7 +142,8 @@ class RunsServiceAsyncStub(RunsServiceStub):
     """Ends a run at once, and all children of a parent. Idempotent.
 
     Returns when the request is stored. The run carries the condition KILLING until the
-    agent confirms that no process is left, then it is TERMINATED. Fails with
+    agent confirms that no process is left, then it is TERMINATED. To ask again changes
+    nothing, also after the end that it led to. Fails with
     `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, when the run has ended or nobody
     could end it.
     """
@@ -252,7 +254,8 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends a run at once, and all children of a parent. Idempotent.
 
         Returns when the request is stored. The run carries the condition KILLING until the
-        agent confirms that no process is left, then it is TERMINATED. Fails with
+        agent confirms that no process is left, then it is TERMINATED. To ask again changes
+        nothing, also after the end that it led to. Fails with
         `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, when the run has ended or nobody
         could end it.
         """
