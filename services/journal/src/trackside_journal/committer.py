@@ -1,8 +1,9 @@
 """Group commit: one thread that drains what is waiting, stores it in one transaction, and says so.
 
-A ticket is settled after the commit that stored its work, never before, and exactly once. No
-timer: groups form by themselves while a commit is under way. A transaction that fails for a
-reason of one work is tried again work by work, so that a poisonous one hurts nobody else.
+A ticket is settled after the commit that stored its work, never before, and exactly once. Groups
+form by themselves while a commit is under way; see `trackside_journal.pace` for when they do not.
+A transaction that fails for a reason of one work is tried again work by work, so that a poisonous
+one hurts nobody else.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from sqlalchemy import Connection
 
 from trackside_journal.database import Database
 from trackside_journal.errors import StorageFullError, StoreUnavailableError
+from trackside_journal.pace import Pace
 from trackside_serving.errors import ServiceError, ShuttingDownError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ class Ticket(Generic[W]):
     settle: Callable[[object], None]
     """Takes the result, or the exception that tells why nothing was stored."""
     size: int = 0
+    sender: int = 0
+    """Tells senders apart that do not wait for each other; 0: one that must not wait at all."""
     is_settled: bool = False
     """Whether its result is known; set by the committer's thread alone."""
 
@@ -92,6 +96,7 @@ class Committer(Generic[W]):
         self._queue: queue.SimpleQueue[Ticket[W] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name=f"{name}-committer", daemon=True)
+        self._pace = Pace()
         self._closing = threading.Lock()
         self._closed = False
 
@@ -159,6 +164,8 @@ class Committer(Generic[W]):
             ticket = self._queue.get(timeout=_TICK_SECONDS if self._applier.wants_tick else None)
         except queue.Empty:
             return [], True
+        if ticket is not None and ticket.sender:
+            self._pace.wait(ticket.sender)
         group: list[Ticket[W]] = []
         size = 0
         while ticket is not None:

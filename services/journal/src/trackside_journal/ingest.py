@@ -123,6 +123,7 @@ class IngestStream(Generic[A]):
                 RawBatch(key, raw, body, admission),
                 lambda result: self._settle(key, size, result),
                 size,
+                sender=id(self),
             )
         )
 
