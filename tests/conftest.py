@@ -1,5 +1,6 @@
 """What every test can use: the fixtures of `support`, and the markers that follow from them."""
 
+import signal
 from typing import Final
 
 import pytest
@@ -10,6 +11,13 @@ MARKERS: Final = {
     "postgresql_server": pytest.mark.postgresql,
     "redis_server": pytest.mark.redis,
 }
+
+
+def pytest_configure() -> None:
+    # A shell has what it runs in the background ignore Ctrl-C, and the programs that tests start
+    # would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
