@@ -1,5 +1,6 @@
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_a_followed_run_shows_its_output_and_gives_its_exit_code(
 def test_what_was_run_is_listed_described_and_logged(installation: WholeInstallation) -> None:
     code = "import os; print(os.getcwd())"
     words = ["run", "--name", "where", "--tag", "t1", "--param", "alpha=0.1"]
-    followed = installation.command(*words, "python", "-c", code)
+    followed = installation.command(*words, sys.executable, "-c", code)
 
     listed = json.loads(installation.command("get", "runs", "--tag", "t1", "-o", "json").out)
     described = installation.command("describe", "where")
@@ -84,7 +85,7 @@ def test_a_follower_misses_nothing_while_the_server_is_dead(
     installation: WholeInstallation,
 ) -> None:
     code = "import sys, time\nfor i in range(40):\n print(i, flush=True); time.sleep(0.1)"
-    following = installation.open("run", "python", "-c", code)
+    following = installation.open("run", sys.executable, "-c", code)
     assert following.stdout is not None
     first = [following.stdout.readline() for _ in range(5)]
 
@@ -98,7 +99,7 @@ def test_a_follower_misses_nothing_while_the_server_is_dead(
 
 def test_a_log_is_followed_to_its_end(installation: WholeInstallation) -> None:
     code = "import time\nfor i in range(10):\n print(i, flush=True); time.sleep(0.1)"
-    run_id = installation.command("run", "-d", "-o", "name", "python", "-c", code).out.strip()
+    run_id = installation.command("run", "-d", "-o", "name", sys.executable, "-c", code).out.strip()
 
     followed = installation.command("logs", "-f", run_id)
 

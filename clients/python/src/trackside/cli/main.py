@@ -22,7 +22,7 @@ _HELP = """Watch and steer long-running work.
 
 \b
   trackside up                          start a server on this machine
-  trackside run -- python train.py      start a command and follow it
+  trackside run -- python3 train.py     start a command and follow it
   trackside get runs                    what runs
   trackside watch @latest               the newest run, live
 

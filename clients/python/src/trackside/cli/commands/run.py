@@ -23,8 +23,8 @@ from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest
 _HELP: Final = """Start COMMAND as a run and follow it to its end.
 
 \b
-trackside run -- python train.py --epochs 3
-trackside run --sweep alpha=0.1,1,10 -- python fit.py --alpha {alpha}
+trackside run -- python3 train.py --epochs 3
+trackside run --sweep alpha=0.1,1,10 -- python3 fit.py --alpha {alpha}
 
 Says which run it is first; -o chooses how. Ctrl-C detaches: the run goes on. Followed to
 its end, the exit code is the command's own (128 + N after signal N); of a sweep 0, 10 (not
