@@ -244,6 +244,9 @@ def test_forked_children_and_workers_report_to_the_run_of_their_parent(
     assert (ended.code, ended.errors) == (0, "")
     stored = runs.only("forks").sealed()
     assert stored.ending[0] == "COMPLETED"
+    # What a worker could not send before it was ended is sent by the home's agent.
+    eventually(lambda: stored.values("child") and len(stored.values("worker")) == 20)
+    eventually(lambda: len(stored.messages()) == 21)
     assert stored.values("child") == [1.0]
     assert sorted(stored.values("worker")) == list(range(20))
     assert sorted(stored.messages()) == sorted(["parent", *(f"worker {n}" for n in range(20))])

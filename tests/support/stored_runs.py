@@ -59,7 +59,8 @@ class StoredRun:
         return series
 
     def values(self, key: str) -> list[float]:
-        return list(self.series(key).points.values)
+        """Return the values of a series; none if there is no such series yet."""
+        return [value for series in self.handle.metrics(key) for value in series.points.values]
 
     @property
     def tasks(self) -> dict[str, Task]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from trackside_agent import durable
 from trackside_agent.detached import (
     AgentNotStartedError,
     AgentNotStoppedError,
@@ -43,9 +44,10 @@ def summon(home: Path, server: str) -> Companion:
         if not told.exists() or told.read_text("utf-8") == server:
             return Companion(running, was_running=True)
         stop(home)
-    pid = start_detached(home, server)
-    told.write_text(server, "utf-8")
-    return Companion(pid, was_running=False)
+    # Before it starts: whoever finds an agent finds whom it dials, also if we are killed here.
+    durable.make_folder(told.parent)
+    durable.write(told, server.encode())
+    return Companion(start_detached(home, server), was_running=False)
 
 
 def dismiss(home: Path) -> None:
