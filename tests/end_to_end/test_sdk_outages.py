@@ -290,4 +290,4 @@ runpy.run_module("trackside_agent", run_name="__main__")
     def _end(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-        self._process.wait(20)
+        self._process.wait(60)

@@ -300,7 +300,7 @@ def test_a_program_that_reports_its_own_run_is_killed_from_outside(
 
     killed = installation.command("kill", "--yes", "to be killed")
 
-    _, errors = process.communicate(timeout=25)
+    _, errors = process.communicate(timeout=60)
     assert (killed.code, process.returncode) == (0, 137)
     assert "this run was killed by" in errors
     stored = runs.only("to be killed").sealed()

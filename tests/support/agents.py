@@ -64,7 +64,7 @@ class AgentProcess:
     def wait(self) -> int:
         """Wait until the process ends by itself, and return its exit code."""
         assert self._process is not None
-        return self._process.wait(20)
+        return self._process.wait(60)
 
     def stop(self) -> int:
         return self._end(signal.SIGTERM)
@@ -113,4 +113,4 @@ class AgentProcess:
     def _end(self, number: signal.Signals) -> int:
         assert self._process is not None
         self._process.send_signal(number)
-        return self._process.wait(20)
+        return self._process.wait(60)

@@ -143,7 +143,7 @@ class AppendServer:
             self._windows.clear()
             self._epochs.clear()
 
-    def wait_for(self, condition: Callable[[], Any], timeout: float = 20.0) -> None:
+    def wait_for(self, condition: Callable[[], Any], timeout: float = 60.0) -> None:
         """Return when this holds; it is asked again after each batch."""
         with self.lock:
             assert self.lock.wait_for(condition, timeout), "it never came true"
@@ -187,10 +187,10 @@ class AppendServer:
         """Take in batches from one stream."""
         self._check(context)
         answers: queue.Queue[Message | Exception | None] = queue.Queue()
+        self._controls.append(answers)  # before anything of the stream can be seen to have come
         threading.Thread(
             target=self._take_all, args=(service, requests, answers), daemon=True
         ).start()
-        self._controls.append(answers)
         try:
             while (answer := answers.get()) is not None:
                 if isinstance(answer, Refusal):

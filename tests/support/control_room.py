@@ -39,7 +39,7 @@ from trackside_protos.runs.v1.run_pb2 import ControlRequest, Run
 from trackside_protos.runs.v1.run_state_pb2 import RunAction, RunState
 from trackside_protos.runs.v1.runs_service_pb2 import ReportRunRequest, ReportRunResponse
 
-PATIENCE_SECONDS: Final = 25.0
+PATIENCE_SECONDS: Final = 60.0
 FINAL: Final = {
     RunState.RUN_STATE_COMPLETED,
     RunState.RUN_STATE_FAILED,

@@ -8,7 +8,7 @@ T = TypeVar("T")
 _LOOK_AGAIN_SECONDS: Final = 0.02
 
 
-def eventually(found: Callable[[], T | None], *, within: float = 30.0) -> T:
+def eventually(found: Callable[[], T | None], *, within: float = 60.0) -> T:
     """Return what `found` returns as soon as it is true.
 
     Raises:

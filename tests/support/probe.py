@@ -68,7 +68,7 @@ class Probe:
             while (request := outgoing.get()) is not None:
                 yield request
 
-        stream = client.runs.ReportRun(sent(), metadata=client.metadata, timeout=20.0)
+        stream = client.runs.ReportRun(sent(), metadata=client.metadata, timeout=60.0)
         try:
             for request in requests:
                 outgoing.put(request)

@@ -55,5 +55,5 @@ class Programs:
     def run(self, source: str, **more: str) -> Ended:
         """Run a program to its end."""
         process = self.start(source, **more)
-        output, errors = process.communicate(timeout=25)
+        output, errors = process.communicate(timeout=60)
         return Ended(process.returncode, output, errors)

@@ -102,7 +102,7 @@ async def test_a_launched_run_is_killed_with_proof(cluster: Cluster) -> None:
             [run_state_pb2.CONDITION_KIND_KILLING],
         )
         assert run_state_pb2.RUN_ACTION_KILL not in killing.actions
-        assert steps(killing) == ["request_time"]
+        assert "acknowledge_time" not in steps(killing)
         assert killing.control_requests[0].requester == "ann"
 
         await agent.until(lambda: bool(agent.commands))
@@ -237,7 +237,8 @@ async def test_the_end_that_was_on_its_way_is_a_termination(server: Server) -> N
 
     ended = await server.get(run.run_id)
     assert (ended.state, ended.exit_code) == (TERMINATED, 0)
-    assert steps(ended) == ["request_time", "confirm_time"]
+    # Whether the request still reached the stream by which the end was told is a matter of luck.
+    assert {"deliver_time", *steps(ended)} == {"request_time", "deliver_time", "confirm_time"}
 
 
 async def test_repeated_words_on_a_request_change_nothing(server: Server) -> None:

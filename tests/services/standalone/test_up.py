@@ -14,7 +14,7 @@ from support.eventually import eventually
 from support.private_server import free_port
 from trackside_agent import detached
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 
 TRACKSIDE: Final = str(Path(sys.executable).with_name("trackside"))
 

@@ -53,7 +53,7 @@ def point(value: float) -> list[PointBlock]:
 
 
 def finished(delivery: Delivery) -> bool:
-    return delivery.wait(lambda: not delivery.left(), 20)
+    return delivery.wait(lambda: not delivery.left(), 60)
 
 
 def test_what_was_said_arrives_in_order_and_the_spool_is_gone(
@@ -99,7 +99,7 @@ def test_a_server_that_comes_later_gets_everything(
     append_server.stop()
     outbox = open_run(delivery)
     outbox.log(lines("before"))
-    assert delivery.wait(lambda: delivery.reach.failures > 2, 20)
+    assert delivery.wait(lambda: delivery.reach.failures > 2, 60)
 
     append_server.start()
     outbox.log(lines("after"))
@@ -278,7 +278,7 @@ def test_a_refused_token_keeps_everything_and_warns_once(
     outbox = open_run(delivery)
 
     outbox.log(lines("a"))
-    assert delivery.wait(lambda: bool(warnings), 20)
+    assert delivery.wait(lambda: bool(warnings), 60)
     outbox.close()
     delivery.stop()
 
@@ -337,7 +337,7 @@ def test_control_requests_reach_the_callback(
 
     append_server.control(RUN, KILL)
 
-    assert delivery.wait(lambda: asked == [(RUN, "k1")], 20)
+    assert delivery.wait(lambda: asked == [(RUN, "k1")], 60)
     step = ControlReport(request_id="k1", step=ControlStep.CONTROL_STEP_ACKNOWLEDGED)
     outbox.report([RunReport(control=step)])
     append_server.wait_for(lambda: "control" in append_server.only_run().kinds())

@@ -46,7 +46,7 @@ def test_on_a_full_disk_nothing_is_raised_and_what_is_dropped_is_counted(
     assert program.stdout.readline() == "said\n"
 
     append_server.start()
-    _, errors = program.communicate("go on\n", timeout=25)
+    _, errors = program.communicate("go on\n", timeout=60)
 
     assert (program.returncode, errors) == (0, "")
     stored = append_server.only_run()

@@ -431,7 +431,7 @@ def test_a_kill_ends_the_program_and_its_children_and_says_so(
 
     request = ControlRequest(request_id="k1", action=RunAction.RUN_ACTION_KILL, requester="someone")
     append_server.control(run_id, request)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 137
     assert "killed by someone" in errors
