@@ -16,10 +16,16 @@ class RunDirectoryStandIn:
         self._changed = asyncio.Condition()
 
     async def put(
-        self, run_id: str, *, owner: str = "ann", project: str = "default", sealed: bool = False
+        self,
+        run_id: str,
+        *,
+        owner: str = "ann",
+        project: str = "default",
+        sealed: bool = False,
+        deleted: bool = False,
     ) -> None:
         entry = runs_service_pb2.RunDirectoryEntry(
-            run_id=run_id, owner=owner, project=project, sealed=sealed
+            run_id=run_id, owner=owner, project=project, sealed=sealed, deleted=deleted
         )
         async with self._changed:
             self._entries[run_id] = entry

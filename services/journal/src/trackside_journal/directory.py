@@ -44,6 +44,9 @@ class DirectoryColumns(SQLModel):
     project: str
     sealed: bool = Field(default=False)
     end_time_ms: int | None = Field(default=None, sa_type=BigInteger)
+    deleted: bool = Field(default=False)
+    purged: bool = Field(default=False)
+    """Whether nothing of a deleted run is left in this service."""
 
 
 class DirectoryCursorColumns(SQLModel):
@@ -62,6 +65,7 @@ class RunEntry:
     project: str
     sealed: bool
     end_time_ms: int | None = None
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +117,18 @@ class RunDirectory:
         """Return what is known of a run; asks RunsService once for one never heard of.
 
         Raises:
-            RunNotFoundError: There is no such run.
+            RunNotFoundError: There is no such run, or not any more.
         """
         entry = self._cache.get(run_id)
         if entry is not None:
-            return entry
+            return _existing(entry)
         asking = self._asking.get(run_id)
         if asking is None:
             asking = asyncio.create_task(self._look_up(run_id), name=f"run-directory-{run_id}")
             self._asking[run_id] = asking
             asking.add_done_callback(lambda task: self._has_asked(run_id, task))
         # One of those who wait may be cancelled; the others still wait for the answer.
-        return await asyncio.shield(asking)
+        return _existing(await asyncio.shield(asking))
 
     def store(self, connection: Connection, work: DirectoryWork) -> None:
         """Store entries and the cursor; called by the service's applier in its transaction."""
@@ -138,6 +142,8 @@ class RunDirectory:
                         "project": entry.project,
                         "sealed": entry.sealed,
                         "end_time_ms": entry.end_time_ms,
+                        "deleted": entry.deleted,
+                        "purged": False,
                     }
                     for entry in work.entries
                 ],
@@ -218,12 +224,20 @@ class RunDirectory:
     def _select(self, connection: Connection, run_id: str) -> RunEntry | None:
         c = self._table.c
         row = connection.execute(
-            select(c.run_id, c.owner, c.project, c.sealed, c.end_time_ms).where(c.run_id == run_id)
+            select(c.run_id, c.owner, c.project, c.sealed, c.end_time_ms, c.deleted).where(
+                c.run_id == run_id
+            )
         ).one_or_none()
         return None if row is None else RunEntry(*row)
 
     def _select_cursor(self, connection: Connection) -> str | None:
         return connection.execute(select(self._cursor_table.c.cursor)).scalar_one_or_none()
+
+
+def _existing(entry: RunEntry) -> RunEntry:
+    if entry.deleted:
+        raise RunNotFoundError
+    return entry
 
 
 def _entries(response: runs_service_pb2.WatchRunDirectoryResponse) -> list[RunEntry]:
@@ -234,6 +248,7 @@ def _entries(response: runs_service_pb2.WatchRunDirectoryResponse) -> list[RunEn
             entry.project,
             entry.sealed,
             entry.end_time.ToMilliseconds() if entry.HasField("end_time") else None,
+            entry.deleted,
         )
         for entry in response.entries
     ]

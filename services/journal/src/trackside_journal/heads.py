@@ -4,7 +4,7 @@ Whoever appends locks the heads of its runs first, in order of run id, so sequen
 and in commit order, and no two writers wait for each other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -40,8 +40,16 @@ class Head:
         return first
 
 
-def lock_heads(connection: Connection, table: Table, run_ids: Iterable[str]) -> dict[str, Head]:
+def lock_heads(
+    connection: Connection,
+    table: Table,
+    run_ids: Iterable[str],
+    *,
+    but_not_made: Collection[str] = (),
+) -> dict[str, Head]:
     """Return the heads of runs, locked until the transaction ends; missing ones are made.
+
+    Those of `but_not_made` are not: nothing is appended to them, and they may be deleted runs'.
 
     SQLite has one writer and needs no lock. On PostgreSQL missing heads are made before any is
     locked, and all are locked in order of run id: two writers never wait for each other in a
@@ -49,7 +57,7 @@ def lock_heads(connection: Connection, table: Table, run_ids: Iterable[str]) -> 
     """
     ordered = sorted(set(run_ids))
     known = read_heads(connection, table, ordered)
-    missing = [run_id for run_id in ordered if run_id not in known]
+    missing = [r for r in ordered if r not in known and r not in but_not_made]
     if missing:
         connection.execute(
             upsert(connection, table, only=()),

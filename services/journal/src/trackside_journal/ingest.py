@@ -110,10 +110,11 @@ class IngestStream(Generic[A]):
 
     async def _take(self, raw: bytes) -> None:
         batch, body = parse_header(raw)
-        admission = await self._admit(batch.run_id)
         while self._waiting >= _WAITING_BATCHES or self._waiting_bytes >= _WAITING_BYTES:
             self._room.clear()
             await self._room.wait()
+        # Nothing is waited for from here to the queue: what is purged later is not in it.
+        admission = await self._admit(batch.run_id)
         key = BatchKey(batch.run_id, batch.producer_id, batch.epoch, batch.sequence, crc32c(raw))
         size = len(raw)
         self._waiting += 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.descriptor import ServiceDescriptor
-from sqlalchemy import MetaData, Table
+from sqlalchemy import Connection, MetaData, Table
 
 from trackside_journal.buses import open_bus
 from trackside_journal.committer import Applier, Committer, Ticket
@@ -17,6 +17,7 @@ from trackside_journal.database import Database
 from trackside_journal.directory import RunDirectory, RunEntry, WatchDirectory
 from trackside_journal.fanout import Hub
 from trackside_journal.heads import read_heads
+from trackside_journal.purging import Purger, PurgeWork, purge
 from trackside_serving.calls import Implementation, Service
 
 W = TypeVar("W")
@@ -46,6 +47,15 @@ class RecordTables:
     head: Table
     directory: Table
     directory_cursor: Table
+
+    @property
+    def of_runs(self) -> list[Table]:
+        """Those that keep something of each run, beside the directory."""
+        return [
+            table
+            for table in self.every.sorted_tables
+            if "run_id" in table.c and table is not self.directory
+        ]
 
 
 class Merging(Protocol):
@@ -92,6 +102,7 @@ class RecordService(Generic[W]):
             commit=self.commit,
             on_change=self._run_changed,
         )
+        self._purger = Purger(self.database, tables.directory, self.commit)
         self._has_replicas = surroundings.redis_url is not None
         self._tables = tables
 
@@ -121,10 +132,12 @@ class RecordService(Generic[W]):
         await self.bus.start()
         self.directory.start()
         self._merger.start()
+        self._purger.start()
 
     async def close(self) -> None:
         """Commit what is waiting and give everything back; end the calls before."""
         await self.directory.close()
+        await self._purger.close()
         await self._merger.close()
         await self._committer.close()
         await self.bus.close()
@@ -134,6 +147,12 @@ class RecordService(Generic[W]):
     def submit(self, ticket: Ticket[Any]) -> None:
         """Let one work wait to be committed with others."""
         self._committer.submit(ticket)
+
+    def purge(self, connection: Connection, work: PurgeWork) -> bool:
+        """Remove some of what is left of a deleted run; called by the applier."""
+        return purge(
+            connection, work, tables=self._tables.of_runs, directory=self._tables.directory
+        )
 
     async def commit(self, work: Any) -> object:  # noqa: ANN401 - one of the works of W
         """Commit one work and return its result.
@@ -154,7 +173,9 @@ class RecordService(Generic[W]):
     def _run_changed(self, entry: RunEntry) -> None:
         # Its watches look whether they may go on, and whether they have come to the end.
         self.hub.read_again(entry.run_id)
-        if entry.sealed:
+        if entry.deleted:
+            self._purger.deleted()
+        elif entry.sealed:
             self._merger.sealed(entry.run_id)
 
     async def _read_heads(self, run_ids: Sequence[str]) -> Mapping[str, int]:

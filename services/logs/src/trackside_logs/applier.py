@@ -15,6 +15,7 @@ from trackside_journal.heads import Head, lock_heads, store_heads
 from trackside_journal.ingest import RawBatch
 from trackside_journal.notices import Notice
 from trackside_journal.producers import ProducerGate
+from trackside_journal.purging import PurgeWork
 from trackside_logs.appending import Appending
 from trackside_logs.blocks import Origin
 from trackside_logs.merging import MergeWork, merge
@@ -23,7 +24,7 @@ from trackside_logs.validation import examine
 from trackside_serving.errors import ServiceError
 
 LogBatch: TypeAlias = RawBatch[RunEntry]
-Work: TypeAlias = LogBatch | DirectoryWork | MergeWork
+Work: TypeAlias = LogBatch | DirectoryWork | MergeWork | PurgeWork
 
 _LARGEST_NOTICES: Final = 1 << 20
 """More than this would not be kept for a watcher: watchers read it from the store."""
@@ -35,6 +36,8 @@ class Surroundings:
 
     store_directory: Callable[[Connection, DirectoryWork], None]
     """Stores directory entries in the transaction."""
+    purge: Callable[[Connection, PurgeWork], bool]
+    """Removes some of a deleted run in the transaction, and says whether nothing is left."""
     is_sealed: Callable[[RunEntry], bool]
     """Whether a run is sealed now; the entry is from when its producer was let in."""
     wants_payload: Callable[[str], bool]
@@ -69,6 +72,7 @@ class LogApplier(Applier[Work]):
         settled = Settled[Any]()
         batches: list[Ticket[LogBatch]] = []
         merges: list[Ticket[MergeWork]] = []
+        purges: list[Ticket[PurgeWork]] = []
         run_ids = self._gate.held_run_ids()
         for ticket in tickets:
             work = ticket.work
@@ -77,14 +81,21 @@ class LogApplier(Applier[Work]):
                 run_ids.add(work.key.run_id)
             elif isinstance(work, MergeWork):
                 merges.append(cast("Ticket[MergeWork]", ticket))
-                run_ids.add(work.run_id)
+            elif isinstance(work, PurgeWork):
+                purges.append(cast("Ticket[PurgeWork]", ticket))
             else:
                 self._surroundings.store_directory(connection, work)
                 settled.results.append((ticket, None))
-        heads = lock_heads(connection, HEAD, run_ids)
+        merged = {ticket.work.run_id for ticket in merges} - run_ids
+        heads = lock_heads(connection, HEAD, run_ids | merged, but_not_made=merged)
         self._append(connection, batches, heads, settled)
         settled.results.extend((ticket, merge(connection, ticket.work)) for ticket in merges)
+        settled.results.extend((ticket, self._purge(connection, ticket.work)) for ticket in purges)
         return settled
+
+    def _purge(self, connection: Connection, work: PurgeWork) -> bool:
+        self._gate.forget(work.run_id)
+        return self._surroundings.purge(connection, work)
 
     def _append(
         self,

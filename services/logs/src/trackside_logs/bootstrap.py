@@ -27,6 +27,7 @@ class LogsService(RecordService[applier.Work]):
             applier.LogApplier(
                 applier.Surroundings(
                     store_directory=self.directory.store,
+                    purge=self.purge,
                     is_sealed=self.is_sealed,
                     wants_payload=self.is_watched,
                     publish=self.bus.publish,

@@ -12,6 +12,7 @@ from trackside_journal.heads import Head, lock_heads, store_heads
 from trackside_journal.ingest import RawBatch
 from trackside_journal.notices import Notice
 from trackside_journal.producers import ProducerGate
+from trackside_journal.purging import PurgeWork
 from trackside_metrics.identities import Identities
 from trackside_metrics.intake import Intake, MetricBatch, Unsettled
 from trackside_metrics.merges import Merge, apply_merge
@@ -20,7 +21,7 @@ from trackside_metrics.tables import HEAD, PRODUCER
 
 _REMEMBERED_HEADS: Final = 10_000
 
-Work = MetricBatch | Merge | DirectoryWork
+Work = MetricBatch | Merge | DirectoryWork | PurgeWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Surroundings:
 
     Attributes:
         store_directory: Stores entries of the run directory.
+        purge: Removes some of a deleted run, and says whether nothing is left.
         is_sealed: Whether a run is sealed by now.
         is_watched: Whether what comes to a run is to be told with its contents.
         publish: Tells watchers; called in the event loop.
@@ -36,6 +38,7 @@ class Surroundings:
     """
 
     store_directory: Callable[[Connection, DirectoryWork], None]
+    purge: Callable[[Connection, PurgeWork], bool]
     is_sealed: Callable[[RunEntry], bool]
     is_watched: Callable[[str], bool]
     publish: Callable[[Sequence[Notice]], None]
@@ -63,6 +66,7 @@ class MetricsApplier:
         batches: list[Ticket[MetricBatch]] = []
         others: list[Ticket[Work]] = []
         run_ids = self._gate.held_run_ids()
+        merged: set[str] = set()
         for ticket in tickets:
             work = ticket.work
             if isinstance(work, RawBatch):
@@ -71,8 +75,8 @@ class MetricsApplier:
             else:
                 others.append(ticket)
                 if isinstance(work, Merge):
-                    run_ids.add(work.run_id)
-        heads = self._lock_heads(connection, run_ids)
+                    merged.add(work.run_id)
+        heads = self._lock_heads(connection, run_ids, merged - run_ids)
         intake = Intake(
             heads,
             self._identities,
@@ -100,10 +104,13 @@ class MetricsApplier:
         self._heads = {}
         return cast("Sequence[Ticket[Work]]", self._gate.rolled_back())
 
-    def _lock_heads(self, connection: Connection, run_ids: set[str]) -> dict[str, Head]:
-        """Lock heads; they are remembered where there is no other writer."""
+    def _lock_heads(
+        self, connection: Connection, run_ids: set[str], merged: set[str]
+    ) -> dict[str, Head]:
+        """Lock heads; they are remembered where there is no other writer to be kept out."""
         if connection.dialect.name != "sqlite":
-            return lock_heads(connection, HEAD, run_ids) if run_ids else {}
+            wanted = run_ids | merged
+            return lock_heads(connection, HEAD, wanted, but_not_made=merged) if wanted else {}
         if len(self._heads) > _REMEMBERED_HEADS:
             self._heads = {}
         unknown = run_ids.difference(self._heads)
@@ -117,6 +124,11 @@ class MetricsApplier:
     def _do(self, connection: Connection, work: Work) -> object:
         if isinstance(work, Merge):
             return apply_merge(connection, work, self._register)
+        if isinstance(work, PurgeWork):
+            self._gate.forget(work.run_id)
+            self._heads.pop(work.run_id, None)
+            self._register.forget()
+            return self._surroundings.purge(connection, work)
         assert isinstance(work, DirectoryWork), "batches go through the gate"
         self._surroundings.store_directory(connection, work)
         return None

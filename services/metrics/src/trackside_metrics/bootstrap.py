@@ -32,6 +32,7 @@ class MetricsService(RecordService[applier.Work]):
                 identities,
                 applier.Surroundings(
                     store_directory=self.directory.store,
+                    purge=self.purge,
                     is_sealed=self.is_sealed,
                     is_watched=self.is_watched,
                     publish=self.bus.publish,

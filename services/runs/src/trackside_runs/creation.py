@@ -30,7 +30,7 @@ _OUTPUT_ONLY: Final = (
     "outcome", "session_id", "facets", "progress", "children", "task_counts", "error",
     "exit_code", "exit_signal", "create_time", "submit_time", "start_time", "end_time",
     "update_time", "heartbeat_time", "elapsed_duration", "task_duration", "sealed", "sequence",
-    "scopes", "closed", "control_requests",
+    "scopes", "closed", "control_requests", "usage", "delete_time",
 )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def create(ledger: Ledger, creation: Creation) -> Created:
     """Create a run, or find the one that an earlier request made.
 
     Raises:
-        RunConflictError: The id or external key is another run's.
+        RunConflictError: The id or external key is another run's, or was a deleted one's.
         RunNotFoundError: There is no such parent, or no such run to resume.
         ParentClosedError: The parent takes no more children.
         NotAllowedError: The caller may not act on the parent.
@@ -67,6 +67,8 @@ def create(ledger: Ledger, creation: Creation) -> Created:
     if existing is not None:
         _require_same(existing, digest, creation.caller)
         return Created(existing.run_id, existed=True)
+    if ledger.was_deleted(asked.run_id):
+        raise RunConflictError("The run with this id was deleted.")
     parent = _parent(ledger, asked.parent_run_id, creation.caller)
     session_id = _session(ledger, asked.resumed_run_id, creation.caller)
     record = _record(ledger, creation, digest, session_id)

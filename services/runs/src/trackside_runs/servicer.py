@@ -9,7 +9,7 @@ from trackside_journal.committer import Committer, Ticket
 from trackside_journal.database import Database
 from trackside_journal.ingest import IngestStream
 from trackside_protos.runs.v1 import run_pb2, runs_service_pb2
-from trackside_runs import changes, control, creation, requests
+from trackside_runs import changes, control, creation, deletion, requests
 from trackside_runs.desk import ControlDesk
 from trackside_runs.filtering.orders import PROCESS_ORDERS, Order
 from trackside_runs.listing import RunLists, order_of, page_size
@@ -72,6 +72,7 @@ class RunsServicer:
             "KillRun": self.kill_run,
             "StopRun": self.stop_run,
             "ForceEndRun": self.force_end_run,
+            "DeleteRun": self.delete_run,
             "ListTasks": self.list_tasks,
             "GetTask": self.get_task,
             "ListProcesses": self.list_processes,
@@ -157,6 +158,28 @@ class RunsServicer:
     ) -> runs_service_pb2.ForceEndRunResponse:
         run = await self._end(request.run_id, call, control.force_end)
         return runs_service_pb2.ForceEndRunResponse(run=run)
+
+    async def delete_run(
+        self, request: runs_service_pb2.DeleteRunRequest, call: Call
+    ) -> runs_service_pb2.DeleteRunResponse:
+        requests.require_run_id(request.run_id)
+        if await self._was_deleted(request.run_id, call):
+            return runs_service_pb2.DeleteRunResponse(deleted_count=0)
+        run = await self._require_visible(request.run_id, call)
+        if not may_act(call.caller, owner=run.owner):
+            raise NotAllowedError
+        children = await self._database.read(
+            lambda connection: queries.children(connection, request.run_id)
+        )
+
+        def make(ledger: Ledger) -> int:
+            record = ledger.find(request.run_id)
+            if record is None:
+                return 0  # somebody else was quicker
+            return deletion.delete(ledger, record, call.caller.subject)
+
+        count = await self._committer.commit(Change([request.run_id, *children], make))
+        return runs_service_pb2.DeleteRunResponse(deleted_count=cast("int", count))
 
     # Parts.
 
@@ -326,6 +349,18 @@ class RunsServicer:
 
         await self._committer.commit(Change([run_id, *also_locked], make))
         return await self._complete(run_id)
+
+    async def _was_deleted(self, run_id: str, call: Call) -> bool:
+        """Return whether a run was deleted that the caller could see."""
+        entry = await self._database.read(
+            lambda connection: queries.directory_entry(connection, run_id)
+        )
+        if entry is None:
+            return False
+        known = runs_service_pb2.RunDirectoryEntry.FromString(entry)
+        return known.deleted and may_see(
+            call.caller, run_id=run_id, owner=known.owner, project=known.project
+        )
 
     async def _require_visible(self, run_id: str, call: Call) -> run_pb2.Run:
         requests.require_run_id(run_id)

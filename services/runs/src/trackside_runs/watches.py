@@ -254,7 +254,7 @@ class _Members:
             is_old = self._skips_shown and known is not None and run.sequence <= known
             if is_old or not self._membership.is_visible(run):
                 continue
-            if self._membership.matches(run):
+            if not run.HasField("delete_time") and self._membership.matches(run):
                 kept.changes.append(change)
                 present(kept.changes[-1].run)
                 self._remember(run.run_id, run.sequence)

@@ -17,11 +17,12 @@ from trackside_runs.clock import ClockMs
 from trackside_runs.registry import Change, Work
 from trackside_runs.rounds import Rounds
 from trackside_runs.silences import Silences
-from trackside_runs.storage import tables
+from trackside_runs.storage import deletion, tables
 from trackside_runs.storage.ledger import Ledger
 
 _LOOK_SECONDS: Final = 1.0
 _FORGET_SECONDS: Final = 600.0
+_PURGE_SECONDS: Final = 10.0
 _RUNS_A_WORK: Final = 100
 _RUNS_A_LOOK: Final = 1000
 _LOOKS_A_ROUND: Final = 50
@@ -60,17 +61,20 @@ class Watchman:
         self._forgetting = Rounds(
             self.forget_old_changes, name="forgetting of old changes", every=_FORGET_SECONDS
         )
+        self._purging = Rounds(self.purge_deleted, name="purging", every=_PURGE_SECONDS)
 
     def start(self) -> None:
         """Begin to look."""
         self._looking.start()
         self._forgetting.start()
         self._forgetting.wake()
+        self._purging.start()
 
     async def close(self) -> None:
         """End looking."""
         await self._looking.close()
         await self._forgetting.close()
+        await self._purging.close()
 
     def children_advanced(self, parent_ids: set[str]) -> None:
         """Note that children of these parents have made progress."""
@@ -99,6 +103,19 @@ class Watchman:
             run_ids = [run.run_id for run in old]
             change = Change(run_ids, lambda ledger, old=old: _forget(ledger, old))
             await self._committer.commit(change)
+        before_ms = self._clock_ms() - self._retention_ms
+        while await self._committer.commit(
+            Change((), lambda ledger: _forget_deletions(ledger, before_ms))
+        ):
+            pass
+
+    async def purge_deleted(self) -> None:
+        """Remove what is left of deleted runs, some of it in each transaction."""
+        while run_ids := await self._database.read(deletion.unpurged):
+            for run_id in run_ids:
+                await self._committer.commit(
+                    Change((), lambda ledger, run_id=run_id: _purge(ledger, run_id))
+                )
 
     def _due(self, connection: Connection) -> list[str]:
         return _due(connection, self._clock_ms())
@@ -147,7 +164,7 @@ def _old(connection: Connection, before_ms: int) -> list[_Old]:
 
 
 def _forget(ledger: Ledger, old: list[_Old]) -> None:
-    change, head = tables.CHANGE, tables.LIST_HEAD
+    change = tables.CHANGE
     last_position = 0
     for run in old:
         record = ledger.get(run.run_id)
@@ -160,9 +177,22 @@ def _forget(ledger: Ledger, old: list[_Old]) -> None:
                     change.c.run_id == run.run_id, change.c.sequence < run.first_sequence
                 )
             )
-    # A watch of the list that begins before would miss what was dropped.
+    _begin_list_after(ledger, last_position)
+
+
+def _forget_deletions(ledger: Ledger, before_ms: int) -> bool:
+    last_position = deletion.forget_old_deletions(ledger.connection, before_ms)
+    _begin_list_after(ledger, last_position)
+    return last_position > 0
+
+
+def _purge(ledger: Ledger, run_id: str) -> None:
+    deletion.purge(ledger.connection, run_id)
+
+
+def _begin_list_after(ledger: Ledger, position: int) -> None:
+    """Note that a watch of the list that begins before would miss what was dropped."""
+    head = tables.LIST_HEAD
     ledger.connection.execute(
-        update(head)
-        .where(head.c.first_position <= last_position)
-        .values(first_position=last_position + 1)
+        update(head).where(head.c.first_position <= position).values(first_position=position + 1)
     )

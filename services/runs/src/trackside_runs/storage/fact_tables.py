@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Index, Integer
+from sqlalchemy import BigInteger, Index, Integer, text
 from sqlmodel import Field
 
 from trackside_journal.producers import ProducerColumns
@@ -29,6 +29,31 @@ class DirectoryRow(RunsTables, table=True):
     project: str = _text()
     sealed: bool = False
     end_time_ms: int = _number()
+    deleted: bool = False
+
+
+class DeletedRunRow(RunsTables, table=True):
+    """A run that was deleted: its id is never given again."""
+
+    __tablename__: Any = "deleted_run"
+    __table_args__: Any = (
+        Index("deleted_run_by_position", "position"),
+        Index(
+            "deleted_run_to_purge",
+            "run_id",
+            sqlite_where=text("not is_purged"),
+            postgresql_where=text("not is_purged"),
+        ),
+    )
+
+    run_id: str = _text(is_key=True)
+    requester: str = _text()
+    """Who had it deleted."""
+    delete_time_ms: int = _number()
+    position: int = _number()
+    """Of its last change, which tells of the deletion; 0 once that is forgotten."""
+    is_purged: bool = False
+    """Whether nothing else of it is left here."""
 
 
 class ProducerRow(ProducerColumns, RunsTables, table=True):
@@ -106,6 +131,7 @@ class ControlRow(RunsTables, table=True):
 
 
 DIRECTORY: Final = table_of(DirectoryRow)
+DELETED_RUN: Final = table_of(DeletedRunRow)
 PRODUCER: Final = table_of(ProducerRow)
 AGENT: Final = table_of(AgentRow)
 RUNNER: Final = table_of(RunnerRow)

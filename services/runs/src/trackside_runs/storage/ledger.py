@@ -19,6 +19,7 @@ from trackside_protos.runs.v1 import run_pb2
 from trackside_runs.record import RunRecord
 from trackside_runs.silences import Silences
 from trackside_runs.storage import (
+    deletion,
     fact_tables,
     queries,
     rows,
@@ -82,6 +83,7 @@ class Ledger:
         self._parts: dict[str, PartBook] = {}
         self._entries: list[Entry] = []
         self._announced: dict[str, RunRecord] = {}
+        self._removed: dict[str, str] = {}
         self._reindexed: dict[str, RunRecord] = {}
 
     # Runs.
@@ -134,6 +136,22 @@ class Ledger:
             for record in self._records.values()
             if record.message.parent_run_id == parent.run_id and not record.is_final
         ]
+
+    def children(self, parent: RunRecord) -> list[RunRecord]:
+        """Return all children of a parent, locked."""
+        run_ids = queries.children(self.connection, parent.run_id)
+        self.lock(run_ids)
+        return [self._records[run_id] for run_id in run_ids]
+
+    def was_deleted(self, run_id: str) -> bool:
+        """Return whether there was a run of this id that was deleted."""
+        return bool(run_id) and deletion.was_deleted(self.connection, run_id)
+
+    def remove(self, record: RunRecord, requester: str) -> None:
+        """Remove a run. Its message as it is now is the last that is told of it."""
+        self.change_run(record)
+        self.announce(record)
+        self._removed[record.run_id] = requester
 
     def reindex(self, record: RunRecord) -> None:
         """Note that what filters look at beside the run's row has changed."""
@@ -219,6 +237,7 @@ class Ledger:
                 self.change_run(record)
         first = self._take_positions()
         self._write_changes()
+        self._write_removals()
         self._write_runs()
         task_book.write(self.connection, self._tasks.values())
         scope_book.write(self.connection, self._scopes.values())
@@ -266,8 +285,23 @@ class Ledger:
         ]
         insert_many(self.connection, tables.CHANGE, _CHANGE_COLUMNS, changes)
 
+    def _write_removals(self) -> None:
+        deletion.forget_runs(self.connection, list(self._removed))
+        deletion.note_deleted(
+            self.connection,
+            [
+                (run_id, requester, self._records[run_id].position)
+                for run_id, requester in self._removed.items()
+            ],
+            now_ms=self.now_ms,
+        )
+
     def _write_runs(self) -> None:
-        dirty = [record for record in self._records.values() if record.is_dirty]
+        dirty = [
+            record
+            for record in self._records.values()
+            if record.is_dirty and record.run_id not in self._removed
+        ]
         run_store.write(
             self.connection, dirty, lambda r: self.silences.look_at_ms(r, now_ms=self.now_ms)
         )

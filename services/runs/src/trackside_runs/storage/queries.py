@@ -23,6 +23,7 @@ from trackside_runs.storage import fact_tables, rows, tables
 from trackside_runs.storage.keys import path_key
 from trackside_runs.storage.notices import RUN_KIND, list_change
 from trackside_runs.storage.scope_book import NEWEST
+from trackside_serving.errors import RunNotFoundError
 
 _CHANGES_FIELD: Final = 2
 _PAGE_CHANGES: Final = 500
@@ -84,6 +85,13 @@ def open_children(connection: Connection, parent_id: str) -> list[str]:
             table.parent_run_id == parent_id, table.state.not_in(sorted(FINAL_RUN_STATES))
         )
     )
+    return [run_id for (run_id,) in found]
+
+
+def children(connection: Connection, parent_id: str) -> list[str]:
+    """Return the ids of all children of a parent."""
+    table = tables.RUN.c
+    found = connection.execute(select(table.run_id).where(table.parent_run_id == parent_id))
     return [run_id for (run_id,) in found]
 
 
@@ -244,8 +252,15 @@ def run_range(connection: Connection, run_id: str) -> Range:
 
 
 def run_page(connection: Connection, run_id: str, after: int) -> Page:
-    """Return the changes of a run after a sequence, as a watch tells them."""
-    head, sealed = connection.execute(_HEAD, {"run_id": run_id}).one()
+    """Return the changes of a run after a sequence, as a watch tells them.
+
+    Raises:
+        RunNotFoundError: The run was deleted.
+    """
+    state = connection.execute(_HEAD, {"run_id": run_id}).one_or_none()
+    if state is None:
+        raise RunNotFoundError
+    head, sealed = state
     found = connection.execute(_CHANGES, {"run_id": run_id, "after": after})
     payload, last = _joined(found, after)
     return Page(payload, last, max(head, last), ended=bool(sealed))
@@ -330,7 +345,11 @@ def heads(connection: Connection, topics: Sequence[str]) -> dict[str, int]:
 
 def _entry(row: Any) -> bytes:  # noqa: ANN401 - a row of any driver
     entry = runs_service_pb2.RunDirectoryEntry(
-        run_id=row["run_id"], owner=row["owner"], project=row["project"], sealed=row["sealed"]
+        run_id=row["run_id"],
+        owner=row["owner"],
+        project=row["project"],
+        sealed=row["sealed"],
+        deleted=row["deleted"],
     )
     if row["end_time_ms"]:
         entry.end_time.FromMilliseconds(row["end_time_ms"])

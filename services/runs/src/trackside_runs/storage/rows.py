@@ -110,4 +110,5 @@ def directory_row(run: run_pb2.Run, position: int) -> dict[str, Any]:
         "project": run.project,
         "sealed": run.sealed,
         "end_time_ms": milliseconds(run.end_time),
+        "deleted": run.HasField("delete_time"),
     }

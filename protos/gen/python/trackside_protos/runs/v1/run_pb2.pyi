@@ -199,6 +199,7 @@ class Run(_message.Message):
     CLOSED_FIELD_NUMBER: _builtins.int
     CONTROL_REQUESTS_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """16 characters of lower-case Crockford base32. Made by the client or, when absent, by the server."""
     name: _builtins.str
@@ -363,6 +364,12 @@ class Run(_message.Message):
     def usage(self) -> Global___Usage:
         """What its processes have used. Output only; reported."""
 
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was deleted. Only in the last change of a deleted run, which says nothing more than
+        whose the run was. Output only.
+        """
+
     def __init__(
         self,
         *,
@@ -418,10 +425,11 @@ class Run(_message.Message):
         closed: _builtins.bool = ...,
         control_requests: _abc.Iterable[Global___ControlRequest] | None = ...,
         usage: Global___Usage | None = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "children", b"children", "create_time", b"create_time", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "progress", b"progress", "provenance", b"provenance", "result", b"result", "start_time", b"start_time", "submit_time", b"submit_time", "sweep", b"sweep", "task_counts", b"task_counts", "task_duration", b"task_duration", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "children", b"children", "create_time", b"create_time", "delete_time", b"delete_time", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "progress", b"progress", "provenance", b"provenance", "result", b"result", "start_time", b"start_time", "submit_time", b"submit_time", "sweep", b"sweep", "task_counts", b"task_counts", "task_duration", b"task_duration", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "actions", b"actions", "children", b"children", "closed", b"closed", "conditions", b"conditions", "control_requests", b"control_requests", "create_time", b"create_time", "description", b"description", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "engine", b"engine", "engine_state", b"engine_state", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "external_key", b"external_key", "facets", b"facets", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "is_parent", b"is_parent", "labels", b"labels", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "name", b"name", "notes", b"notes", "outcome", b"outcome", "owner", b"owner", "parameters", b"parameters", "parent_run_id", b"parent_run_id", "progress", b"progress", "project", b"project", "provenance", b"provenance", "result", b"result", "resumed_run_id", b"resumed_run_id", "run_id", b"run_id", "runner", b"runner", "scopes", b"scopes", "sealed", b"sealed", "sequence", b"sequence", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "submit_time", b"submit_time", "sweep", b"sweep", "tags", b"tags", "task_counts", b"task_counts", "task_duration", b"task_duration", "termination_protection", b"termination_protection", "update_time", b"update_time", "usage", b"usage", "workflow_name", b"workflow_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "actions", b"actions", "children", b"children", "closed", b"closed", "conditions", b"conditions", "control_requests", b"control_requests", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "engine", b"engine", "engine_state", b"engine_state", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "external_key", b"external_key", "facets", b"facets", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "is_parent", b"is_parent", "labels", b"labels", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "name", b"name", "notes", b"notes", "outcome", b"outcome", "owner", b"owner", "parameters", b"parameters", "parent_run_id", b"parent_run_id", "progress", b"progress", "project", b"project", "provenance", b"provenance", "result", b"result", "resumed_run_id", b"resumed_run_id", "run_id", b"run_id", "runner", b"runner", "scopes", b"scopes", "sealed", b"sealed", "sequence", b"sequence", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "submit_time", b"submit_time", "sweep", b"sweep", "tags", b"tags", "task_counts", b"task_counts", "task_duration", b"task_duration", "termination_protection", b"termination_protection", "update_time", b"update_time", "usage", b"usage", "workflow_name", b"workflow_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -1,0 +1,238 @@
+import pytest
+from sqlalchemy import func, select
+
+from support.runs import (
+    ADMIN,
+    ANN,
+    BOB,
+    COMPLETED,
+    FAILED,
+    RUNNING,
+    Cluster,
+    Report,
+    Run,
+    Server,
+    closed,
+    launched,
+    scope,
+    state,
+    sweep,
+    task,
+)
+from trackside_protos.runs.v1 import output_pb2, run_state_pb2, runs_service_pb2
+from trackside_runs.errors import ActionNotAllowedError, RunConflictError
+from trackside_runs.storage.tables import CHANGE, RunsTables
+from trackside_serving.calls import Call
+from trackside_serving.errors import NotAllowedError, RunNotFoundError
+from trackside_serving.identity import Caller, Role
+
+SERVICE = Caller("logs", Role.SERVICE)
+
+
+async def ended(server: Server, **fields: object) -> Run:
+    """Return a run that has ended and has some of everything."""
+    run = await server.create(tags=["t"], labels={"k": "v"}, **fields)
+    await server.report(
+        run.run_id,
+        state(RUNNING),
+        scope("fold", 1, 2),
+        task("t", "RUNNING", script="echo"),
+        task("t", "SUCCEEDED"),
+        Report(output=output_pb2.Output(path="model.pkl")),
+        state(COMPLETED),
+        closed(),
+    )
+    return await server.get(run.run_id)
+
+
+async def delete(server: Server, run_id: str, caller: Caller = ANN) -> int:
+    request = runs_service_pb2.DeleteRunRequest(run_id=run_id)
+    return (await server.call("DeleteRun", request, caller)).deleted_count
+
+
+async def rows_of(server: Server, run_id: str) -> dict[str, int]:
+    """Return how many rows each table has of a run, for those that have any."""
+    counts: dict[str, int] = {}
+    for table in RunsTables.metadata.sorted_tables:
+        if "run_id" in table.c:
+            query = select(func.count()).where(table.c.run_id == run_id)
+            found = await server.application._database.read(
+                lambda connection, query=query: connection.execute(query).scalar_one()
+            )
+            if found:
+                counts[table.name] = found
+    return counts
+
+
+async def purge(server: Server) -> None:
+    await server.application._watchman.purge_deleted()
+
+
+async def test_a_deleted_run_is_gone_for_everybody(cluster: Cluster) -> None:
+    run = await ended(cluster.one)
+    kept = await ended(cluster.one)
+    assert run_state_pb2.RUN_ACTION_DELETE in run.actions
+
+    assert await delete(cluster.other, run.run_id) == 1
+
+    for server in (cluster.one, cluster.other):
+        assert [each.run_id for each in await server.runs()] == [kept.run_id]
+        with pytest.raises(RunNotFoundError):
+            await server.get(run.run_id)
+        with pytest.raises(RunNotFoundError):
+            await server.tasks(run.run_id)
+        with pytest.raises(RunNotFoundError):
+            await server.report(run.run_id, task("u", "RUNNING"))
+
+
+async def test_nothing_is_left_of_a_deleted_run_but_that_it_was_deleted(server: Server) -> None:
+    run = await ended(server)
+
+    await delete(server, run.run_id)
+    await purge(server)
+
+    assert await rows_of(server, run.run_id) == {"change": 1, "deleted_run": 1, "directory": 1}
+    stored = await server.application._database.read(
+        lambda connection: connection.execute(select(CHANGE.c.message)).scalars().all()
+    )
+    assert not any(run.name.encode() in message for message in stored)
+
+
+async def test_a_run_of_very_many_parts_is_purged_to_the_last(server: Server) -> None:
+    run = await server.create()
+    for start in range(0, 5000, 1000):
+        await server.report(
+            run.run_id, *(task(f"{i}", "SUCCEEDED") for i in range(start, start + 1000))
+        )
+    await server.report(run.run_id, state(COMPLETED), closed())
+
+    await delete(server, run.run_id)
+    await purge(server)
+
+    assert await rows_of(server, run.run_id) == {"change": 1, "deleted_run": 1, "directory": 1}
+
+
+async def test_the_last_change_of_a_deleted_run_is_forgotten_as_others_are(server: Server) -> None:
+    run = await ended(server)
+    before = await server.create()
+    await delete(server, run.run_id)
+    await purge(server)
+
+    server.clock.advance(8 * 86_400)
+    await server.application._watchman.forget_old_changes()
+
+    assert await rows_of(server, run.run_id) == {"deleted_run": 1, "directory": 1}
+    assert (await server.get(before.run_id)).run_id == before.run_id
+
+
+async def test_a_deletion_can_be_repeated_by_whoever_could_see_the_run(server: Server) -> None:
+    run = await ended(server)
+    await delete(server, run.run_id)
+
+    assert await delete(server, run.run_id) == 0
+    with pytest.raises(RunNotFoundError):
+        await delete(server, run.run_id, BOB)
+
+
+async def test_the_id_of_a_deleted_run_is_not_given_again(server: Server) -> None:
+    run = await ended(server, external_key="key")
+    await delete(server, run.run_id)
+
+    with pytest.raises(RunConflictError):
+        await server.create(run_id=run.run_id)
+    assert (await server.create(external_key="key")).run_id != run.run_id
+
+
+async def test_a_run_that_has_not_ended_is_not_deleted(server: Server) -> None:
+    run = await server.create()
+    await server.report(run.run_id, state(RUNNING))
+
+    with pytest.raises(ActionNotAllowedError) as refused:
+        await delete(server, run.run_id)
+
+    assert refused.value.metadata == {"action": "DELETE", "state": "RUNNING"}
+    assert (await server.get(run.run_id)).state == RUNNING
+
+
+async def test_an_idle_run_is_ended_before_it_is_deleted(server: Server) -> None:
+    run = await server.create(termination_protection=True)
+    await server.report(run.run_id, state(COMPLETED), closed())
+
+    with pytest.raises(ActionNotAllowedError):
+        await delete(server, run.run_id)
+    await server.kill(run.run_id)
+
+    assert await delete(server, run.run_id) == 1
+
+
+async def test_a_parent_is_deleted_with_its_children(server: Server) -> None:
+    parent = await server.create(sweep(parallelism=2, a=[1, 2]))
+    async with server.connect() as agent:
+        for run_id in await agent.given(2):
+            await agent.report(run_id, state(RUNNING), state(FAILED), closed())
+
+    assert await delete(server, parent.run_id) == 3
+    assert await server.runs() == []
+
+
+async def test_a_parent_with_a_child_at_work_is_not_deleted(server: Server) -> None:
+    parent = await server.create(is_parent=True)
+    child = await server.create(parent_run_id=parent.run_id, termination_protection=True)
+    await server.report(child.run_id, state(COMPLETED), closed())
+    await server.call("CloseRun", runs_service_pb2.CloseRunRequest(run_id=parent.run_id))
+
+    with pytest.raises(ActionNotAllowedError) as refused:
+        await delete(server, parent.run_id)
+
+    assert child.run_id in refused.value.message
+    assert len(await server.runs()) == 2
+
+
+async def test_only_the_owner_and_admins_delete(server: Server) -> None:
+    run = await ended(server, project="blue")
+    member = Caller("bob", Role.USER, projects=frozenset({"blue"}))
+
+    with pytest.raises(RunNotFoundError):
+        await delete(server, run.run_id, BOB)
+    with pytest.raises(NotAllowedError):
+        await delete(server, run.run_id, member)
+    assert await delete(server, run.run_id, ADMIN) == 1
+
+
+async def test_who_watches_a_list_is_told_that_the_run_left(cluster: Cluster) -> None:
+    run = await ended(cluster.one)
+    async with cluster.other.watch_list() as watcher:
+        await watcher.caught_up()
+
+        await delete(cluster.one, run.run_id)
+
+        await watcher.until(lambda: watcher.left == [run.run_id])
+        assert watcher.members == {}
+
+
+async def test_who_watches_the_run_is_told_that_it_is_gone(server: Server) -> None:
+    async with server.connect() as agent:
+        run = await server.create(launched())
+        await agent.given()
+        await agent.report(run.run_id, state(RUNNING), state(FAILED))  # and does not close
+        async with server.watch(run.run_id) as watcher:
+            await watcher.caught_up()
+
+            await delete(server, run.run_id)
+
+            with pytest.raises(RunNotFoundError):
+                await watcher.ended()
+
+
+async def test_the_other_services_are_told(server: Server) -> None:
+    run = await ended(server)
+    await delete(server, run.run_id)
+    request = runs_service_pb2.WatchRunDirectoryRequest(run_id=run.run_id)
+
+    answers = [
+        runs_service_pb2.WatchRunDirectoryResponse.FromString(raw)
+        async for raw in server.handler("WatchRunDirectory")(request, Call(SERVICE))
+    ]
+
+    [entry] = answers[0].entries
+    assert (entry.run_id, entry.deleted, entry.owner) == (run.run_id, True, "ann")
