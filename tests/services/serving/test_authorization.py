@@ -76,7 +76,7 @@ def test_control_calls_exist() -> None:
             EVERYBODY | PRODUCES | {"WatchRun", "WatchLogs", "WatchMetrics", "WatchLive"},
         ),
         (Role.AGENT, EVERYBODY | PRODUCES | {"Connect"}),
-        (Role.USER, ALL - {"Connect", "WatchRunDirectory"}),
+        (Role.USER, ALL - {"Connect", "WatchRunDirectory", "ForceEndRun"}),
         (Role.ADMIN, ALL),
         (Role.SERVICE, READS | {"WatchRunDirectory"}),
     ],
