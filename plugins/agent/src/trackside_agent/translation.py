@@ -14,6 +14,7 @@ from trackside_plugin_interface import (
     Scope,
     Task,
     TaskAttempt,
+    Usage,
 )
 from trackside_protos.logs.v1 import log_entry_pb2
 from trackside_protos.runs.v1 import (
@@ -55,16 +56,16 @@ def level_value(level: LogLevel) -> "log_entry_pb2.LogLevel.ValueType":
     return log_entry_pb2.LogLevel.Value(f"LOG_LEVEL_{level.value}")
 
 
-def ended_state(ending: Ending, *, killed: bool) -> report_pb2.StateReport:
+def ended_state(ending: Ending, *, requested: str = "") -> report_pb2.StateReport:
     """Return the state in which a run ended.
 
     Args:
         ending: What the runner saw.
-        killed: Whether a kill had been accepted before it ended.
+        requested: `STOPPED` or `KILLED`, when that is what ended it.
     """
     state, reason, message = _verdict(ending)
-    if killed:
-        state, reason, message = "TERMINATED", "KILLED", "killed on request"
+    if requested:
+        state, reason, message = "TERMINATED", requested, f"{requested.lower()} on request"
     return report_pb2.StateReport(
         state=state_value(state),
         reason=reason_value(reason),
@@ -110,6 +111,14 @@ def provenance_message(machine: Machine) -> provenance_pb2.Provenance:
             memory_bytes=machine.memory_bytes,
             process_id=machine.process_id,
         )
+    )
+
+
+def usage_message(usage: Usage) -> run_pb2.Usage:
+    """Return what the processes of a run have used."""
+    return run_pb2.Usage(
+        processor_duration=_duration(usage.processor_seconds),
+        peak_memory_bytes=usage.peak_memory_bytes,
     )
 
 
