@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,14 +62,8 @@ def test_ten_kills_of_agent_and_server_cost_no_run_anything(
     runs = {n: agent.run(STARTS_ONCE, starts, n, LINES) for n in range(1, CODES + 1)}
 
     for kills in range(10):
-        heard = chance.randrange(40)
-        before = sum(len(room.told(run_id).entries) for run_id in runs.values())
-        room.wait(
-            lambda: (
-                all(room.told(run_id).is_closed for run_id in runs.values())
-                or sum(len(room.told(run_id).entries) for run_id in runs.values()) - before >= heard
-            )
-        )
+        enough = lines_heard(room, runs) + chance.randrange(40)
+        room.wait(partial(has_heard_enough, room, runs, enough))
         agent.kill()
         if kills % 2:
             room.stop()
@@ -77,6 +73,15 @@ def test_ten_kills_of_agent_and_server_cost_no_run_anything(
     for number, run_id in runs.items():
         assert_whole(room.ended(run_id), number)
     assert sorted(int(file.name) for file in starts.iterdir()) == list(runs)
+
+
+def lines_heard(room: ControlRoom, runs: Mapping[int, str]) -> int:
+    return sum(len(room.told(run_id).entries) for run_id in runs.values())
+
+
+def has_heard_enough(room: ControlRoom, runs: Mapping[int, str], enough: int) -> bool:
+    have_ended = all(room.told(run_id).is_closed for run_id in runs.values())
+    return have_ended or lines_heard(room, runs) >= enough
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

@@ -30,6 +30,8 @@ class Odd(Runner):
         if what == "limits":
             limits = (spec.time_limit_seconds, spec.memory_limit_bytes, spec.machine_type)
             reporter.progress(repr(limits))
+        if what == "unheard-of":
+            raise SpecRefusedError("\\udcff\\0" + "x" * 100_000)
         if what == "launch-raises":
             raise RuntimeError("no idea")
         if what == "unavailable" and self.tries < 3:
@@ -208,6 +210,15 @@ def test_runner_that_cannot_launch_is_named(odd: AgentProcess, room: ControlRoom
     assert ending is not None
     assert ending.reason == StateReason.STATE_REASON_LAUNCH_REFUSED
     assert ending.message == "runner 'odd' is at fault: RuntimeError: no idea"
+
+
+def test_words_that_the_wire_does_not_take_are_made_to_fit(
+    odd: AgentProcess, room: ControlRoom
+) -> None:
+    ending = told_of(odd, room, "unheard-of").ending
+
+    assert ending is not None
+    assert ending.message == "?\N{REPLACEMENT CHARACTER}" + "x" * 1021 + "…"
 
 
 def test_kill_is_tried_again_until_it_is_confirmed(odd: AgentProcess, room: ControlRoom) -> None:

@@ -163,7 +163,7 @@ class HeldRun:
         state = StateReport(
             state=translation.state_value("FAILED"),
             reason=translation.reason_value("LAUNCH_REFUSED"),
-            message=message[:1024],
+            message=translation.fitting(message),
         )
         return [RunReport(state=state), *self._control.confirmations(nothing_found=True)]
 

@@ -138,15 +138,15 @@ class SpoolingReporter(Reporter):
         report = StateReport(
             state=translation.state_value(state.value),
             reason=translation.reason_value(reason and reason.value),
-            message=message,
-            engine_state=engine_state,
+            message=translation.fitting(message),
+            engine_state=translation.word(engine_state),
         )
         if self._is_news("state", report):
             self.report(RunReport(state=report), time)
 
     @override
     def progress(self, message: str) -> None:
-        self.report(RunReport(progress=ProgressReport(message=message)))
+        self.report(RunReport(progress=ProgressReport(message=translation.fitting(message))))
 
     @override
     def machine(self, machine: Machine) -> None:

@@ -1,5 +1,7 @@
 """What runners report, in the words of the wire. Pure."""
 
+from typing import Final
+
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -33,6 +35,27 @@ _END_REASONS = {
     EndReason.TIME_LIMIT: "ended by the engine for running too long",
     EndReason.CRASHED: "gone without a trace",
 }
+
+
+LONGEST_MESSAGE: Final = 1024
+LONGEST_WORD: Final = 256
+LONGEST_ERROR: Final = 16 * 1024
+LONGEST_TRACEBACK: Final = 256 * 1024
+
+
+def fitting(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Return a text as the wire takes it: cut, without NUL and without what is not Unicode.
+
+    An engine's own words, a path or a variable may have any of these, and a report that is
+    refused for it would be one that nobody hears of.
+    """
+    legal = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    return legal if len(legal) <= longest else legal[: longest - 1] + "…"
+
+
+def word(text: str) -> str:
+    """Return a short text as the wire takes it: on one line, without control characters."""
+    return fitting("".join(one if one.isprintable() else " " for one in text), LONGEST_WORD)
 
 
 def timestamp(time: float) -> Timestamp:
@@ -69,8 +92,8 @@ def ended_state(ending: Ending, *, requested: str = "") -> report_pb2.StateRepor
     return report_pb2.StateReport(
         state=state_value(state),
         reason=reason_value(reason),
-        message="; ".join(part for part in (message, ending.message) if part),
-        engine_state=ending.engine_state,
+        message=fitting("; ".join(part for part in (message, ending.message) if part)),
+        engine_state=word(ending.engine_state),
         exit_code=ending.exit_code,
         exit_signal=ending.exit_signal,
     )
@@ -91,9 +114,9 @@ def _verdict(ending: Ending) -> tuple[str, str | None, str]:
 def error_message(error: ErrorReport) -> run_pb2.ErrorReport:
     """Return an error report."""
     return run_pb2.ErrorReport(
-        kind=error.kind,
-        message=error.message,
-        traceback=error.traceback,
+        kind=word(error.kind),
+        message=fitting(error.message, LONGEST_ERROR),
+        traceback=fitting(error.traceback, LONGEST_TRACEBACK),
         context=error.context,
         task_id=error.task_id,
         time=_optional_time(error.time),
