@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 import grpc
@@ -35,11 +36,13 @@ from trackside_protos.runners.v1.runners_service_pb2 import (
     Welcome,
 )
 from trackside_protos.runs.v1.report_pb2 import ControlStep, RunReport, StateReport
-from trackside_protos.runs.v1.run_pb2 import ControlRequest, Run
+from trackside_protos.runs.v1.run_pb2 import ControlRequest, Run, Usage
 from trackside_protos.runs.v1.run_state_pb2 import RunAction, RunState
 from trackside_protos.runs.v1.runs_service_pb2 import ReportRunRequest, ReportRunResponse
 
 PATIENCE_SECONDS: Final = 60.0
+_KILL: Final = RunAction.RUN_ACTION_KILL
+_STOP: Final = RunAction.RUN_ACTION_STOP
 FINAL: Final = {
     RunState.RUN_STATE_COMPLETED,
     RunState.RUN_STATE_FAILED,
@@ -78,6 +81,17 @@ class Told:
             if report.control.request_id == request_id
         ]
 
+    def found_nothing(self, request_id: str) -> bool:
+        return any(
+            report.control.nothing_found
+            for report in self.reports
+            if report.control.request_id == request_id
+        )
+
+    @property
+    def usages(self) -> Sequence[Usage]:
+        return [report.usage for report in self.reports if report.HasField("usage")]
+
     def text(self, stream: str = "stdout") -> str:
         """Return the lines of a stream as they were written."""
         return "".join(
@@ -105,6 +119,7 @@ class ControlRoom:
         self._assignments: dict[str, Assignment] = {}
         self._stored: set[str] = set()
         self._commands: dict[str, Command] = {}
+        self._sent: set[str] = set()
         self._server: grpc.Server | None = None
         self._generation = 0
 
@@ -148,10 +163,12 @@ class ControlRoom:
             self._changed.notify_all()
 
     def kill(self, run_id: str, request_id: str) -> None:
-        control = ControlRequest(request_id=request_id, action=RunAction.RUN_ACTION_KILL)
-        with self._changed:
-            self._commands[request_id] = Command(run_id=run_id, control=control)
-            self._changed.notify_all()
+        self._command(run_id, ControlRequest(request_id=request_id, action=_KILL))
+
+    def stop_run(self, run_id: str, request_id: str, grace_seconds: float = 600.0) -> None:
+        control = ControlRequest(request_id=request_id, action=_STOP)
+        control.grace_duration.FromTimedelta(timedelta(seconds=grace_seconds))
+        self._command(run_id, control)
 
     def told(self, run_id: str) -> Told:
         with self._changed:
@@ -159,6 +176,10 @@ class ControlRoom:
 
     def is_stored(self, run_id: str) -> bool:
         return run_id in self._stored
+
+    def was_sent(self, request_id: str) -> bool:
+        """Return whether a command was handed to a connection."""
+        return request_id in self._sent
 
     def wait(self, is_so: Callable[[], object], what: str = "what was waited for") -> None:
         end = time.monotonic() + PATIENCE_SECONDS
@@ -200,6 +221,11 @@ class ControlRoom:
                 through_sequence=len(received),
             )
 
+    def _command(self, run_id: str, control: ControlRequest) -> None:
+        with self._changed:
+            self._commands[control.request_id] = Command(run_id=run_id, control=control)
+            self._changed.notify_all()
+
     def _is_fenced(self, key: tuple[str, str, int, str]) -> bool:
         run_id, producer_id, epoch, service = key
         return any(
@@ -235,6 +261,7 @@ class ControlRoom:
             for key, response in due:
                 sent.add(key)
                 yield response
+                self._sent.add(key)
 
     def _listen(self, requests: Iterator[ConnectRequest]) -> None:
         try:

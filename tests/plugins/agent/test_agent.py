@@ -2,6 +2,7 @@
 
 import signal
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from support.agents import AgentProcess
 from support.control_room import ControlRoom, Told
 from trackside_agent.detached import find_running
+from trackside_agent.run_folder import RunFolder, StoredCommand
 from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
 from trackside_runner_local.processes import Process, identify, is_alive, marked, send
 
@@ -254,6 +256,7 @@ class TestKilling:
         assert processes_of(run_id) == set()
         assert ending(told) == ("TERMINATED", "KILLED")
         assert told.steps("request-1") == ["ACKNOWLEDGED", "CONFIRMED"]
+        assert not told.found_nothing("request-1")
 
     def test_stored_kill_is_done_by_the_next_agent(
         self, agent: AgentProcess, room: ControlRoom
@@ -262,8 +265,8 @@ class TestKilling:
         run_id = agent.run(WAITS)
         room.wait(lambda: room.told(run_id).text() == "up\n")
         agent.kill()
-        commands = agent.folder(run_id) / "commands.json"
-        commands.write_text('["request-1"]')
+        command = StoredCommand("request-1", is_kill=True, grace_seconds=0.0, time=time.time())
+        RunFolder(agent.folder(run_id)).store_command(command)
 
         agent.start()
         told = room.ended(run_id)

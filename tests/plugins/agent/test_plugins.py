@@ -22,10 +22,16 @@ def trackside_runners():
 class Odd(Runner):
     name = "odd"
     tries = 0
+    killed = asyncio.Event()
 
     async def launch(self, spec, reporter):
         self.tries += 1
         what = spec.command[0]
+        if what == "limits":
+            limits = (spec.time_limit_seconds, spec.memory_limit_bytes, spec.machine_type)
+            reporter.progress(repr(limits))
+        if what == "unheard-of":
+            raise SpecRefusedError("\\udcff\\0" + "x" * 100_000)
         if what == "launch-raises":
             raise RuntimeError("no idea")
         if what == "unavailable" and self.tries < 3:
@@ -46,11 +52,21 @@ class Odd(Runner):
             self.report(reporter)
         if what == "waits":
             await asyncio.sleep(600)
+        if what in ("waits-for-kill", "cannot-stop"):
+            await self.killed.wait()
         reason = EndReason.OUT_OF_MEMORY if what == "memory" else None
         reporter.finished(Ending(exit_code=None if reason else 0, reason=reason, time=2000.25))
 
+    async def stop(self, handle, grace_seconds):
+        if handle["what"] == "cannot-stop":
+            raise OSError("not today")
+        return await super().stop(handle, grace_seconds)
+
     async def kill(self, handle):
         self.tries += 1
+        if handle["what"] in ("waits-for-kill", "cannot-stop"):
+            self.killed.set()
+            return
         if self.tries < 5:
             raise OSError("not now")
 
@@ -122,6 +138,47 @@ def test_everything_that_a_runner_reports_arrives(odd: AgentProcess, room: Contr
     assert told.entries[2].time.ToMilliseconds() == 9000
 
 
+def test_limits_and_machine_type_reach_the_runner(odd: AgentProcess, room: ControlRoom) -> None:
+    limited, free = (odd.new_run(["limits"], runner="odd") for _ in range(2))
+    limited.launch.time_limit_duration.FromMilliseconds(1500)
+    limited.launch.memory_limit_bytes = 5 << 30
+    limited.launch.machine_type = "c5.large"
+    for run in (limited, free):
+        room.assign(run)
+
+    said = [
+        [report.progress.message for report in room.ended(run.run_id).reports[:1]]
+        for run in (limited, free)
+    ]
+
+    assert said == [["(1.5, 5368709120, 'c5.large')"], ["(None, None, '')"]]
+
+
+def test_runner_that_knows_no_gentle_end_kills(odd: AgentProcess, room: ControlRoom) -> None:
+    run = odd.new_run(["waits-for-kill"], runner="odd")
+    room.assign(run)
+    room.wait(lambda: room.told(run.run_id).states)
+
+    room.stop_run(run.run_id, "request-1")
+    told = room.ended(run.run_id)
+
+    assert told.ending is not None
+    assert told.ending.reason == StateReason.STATE_REASON_STOPPED
+    assert told.steps("request-1") == ["ACKNOWLEDGED", "CONFIRMED"]
+
+
+def test_stop_that_the_runner_cannot_do_becomes_a_kill(
+    odd: AgentProcess, room: ControlRoom
+) -> None:
+    run = odd.new_run(["cannot-stop"], runner="odd")
+    room.assign(run)
+    room.wait(lambda: room.told(run.run_id).states)
+
+    room.stop_run(run.run_id, "request-1", grace_seconds=0.5)
+
+    assert room.ended(run.run_id).steps("request-1") == ["ACKNOWLEDGED", "ESCALATED", "CONFIRMED"]
+
+
 def test_reason_of_the_engine_is_told(odd: AgentProcess, room: ControlRoom) -> None:
     ending = told_of(odd, room, "memory").ending
 
@@ -153,6 +210,15 @@ def test_runner_that_cannot_launch_is_named(odd: AgentProcess, room: ControlRoom
     assert ending is not None
     assert ending.reason == StateReason.STATE_REASON_LAUNCH_REFUSED
     assert ending.message == "runner 'odd' is at fault: RuntimeError: no idea"
+
+
+def test_words_that_the_wire_does_not_take_are_made_to_fit(
+    odd: AgentProcess, room: ControlRoom
+) -> None:
+    ending = told_of(odd, room, "unheard-of").ending
+
+    assert ending is not None
+    assert ending.message == "?\N{REPLACEMENT CHARACTER}" + "x" * 1021 + "…"
 
 
 def test_kill_is_tried_again_until_it_is_confirmed(odd: AgentProcess, room: ControlRoom) -> None:

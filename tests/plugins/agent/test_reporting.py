@@ -13,8 +13,9 @@ from trackside.spool.frames import Service
 from trackside_agent import reporting
 from trackside_agent.masking import Mask
 from trackside_agent.reporting import Note, SpoolingReporter
-from trackside_plugin_interface import RunState
+from trackside_plugin_interface import RunState, Usage
 from trackside_protos.logs.v1.log_entry_pb2 import LogEntry
+from trackside_protos.runs.v1.report_pb2 import RunReport
 
 if TYPE_CHECKING:
     from trackside_agent.delivery import Spool
@@ -37,6 +38,14 @@ class MemorySpool:
 
     def is_connected(self) -> bool:
         return True
+
+    def reports(self) -> list[RunReport]:
+        return [
+            RunReport.FromString(item.data)
+            for service, items, _ in self.appended
+            if service is Service.RUNS
+            for item in items
+        ]
 
     def lines(self, stream: str) -> list[str]:
         entries = [
@@ -132,3 +141,16 @@ async def test_what_was_said_before_is_not_said_again() -> None:
     again.flush()
 
     assert [len(items) for _, items, _ in spool.appended] == [1, 1]
+
+
+async def test_usage_is_passed_on_now_and_then_and_at_the_end() -> None:
+    spool = MemorySpool()
+    reporter = reporter_on(spool, b"")
+
+    for number in range(1000):
+        reporter.usage(Usage(processor_seconds=number / 8, peak_memory_bytes=number))
+    reporter.end(())
+
+    usages = [report.usage for report in spool.reports()]
+    assert [usage.peak_memory_bytes for usage in usages] == [0, 999]
+    assert usages[-1].processor_duration.ToMilliseconds() == 124_875

@@ -66,6 +66,7 @@ def test_public_names_are_pinned() -> None:
         "TaskAttempt",
         "TaskState",
         "TaskWait",
+        "Usage",
         "find_runners",
         "hookimpl",
     ]
@@ -117,6 +118,8 @@ def test_example_of_the_manual_lacks_what_the_manual_says(tmp_path: Path) -> Non
         "test_launch_after_a_crash_of_the_host_finds_the_first",
         "test_restarted_host_goes_on_where_it_was",
         "test_kill_leaves_no_process",
+        "test_time_limit_holds_with_the_host_away",
+        "test_memory_limit_holds_with_the_host_away",
     }, outcome.stdout
 
 

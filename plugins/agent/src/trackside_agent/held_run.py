@@ -1,18 +1,18 @@
-"""The life of one run in the agent: launched once, adopted until it has ended, killed on demand."""
+"""The life of one run in the agent: launched once, adopted until it has ended, ended on demand."""
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
 from trackside_agent import translation
 from trackside_agent.commands import fill, json_of
+from trackside_agent.control import Control
 from trackside_agent.delivery import Spool
 from trackside_agent.masking import Mask
 from trackside_agent.plugin_calls import Pauses, PluginFaultError, call
 from trackside_agent.reporting import Note, SpoolingReporter
-from trackside_agent.run_folder import RunFolder, StoredCommand
+from trackside_agent.run_folder import RunFolder
 from trackside_plugin_interface import (
     Ending,
     EngineUnavailableError,
@@ -25,17 +25,13 @@ from trackside_plugin_interface import (
     StateReason,
 )
 from trackside_protos.runners.v1.runners_service_pb2 import Assignment
-from trackside_protos.runs.v1.report_pb2 import (
-    ControlReport,
-    ControlStep,
-    RunReport,
-    StateReport,
-)
+from trackside_protos.runs.v1.report_pb2 import RunReport, StateReport
+from trackside_protos.runs.v1.run_pb2 import Launch
 
 HEARTBEAT_SECONDS: Final = 10.0
 FAULTS_BEFORE_REFUSAL: Final = 3
 LAST_WORDS_SECONDS: Final = 30.0
-"""How long a runner may take to report the end of a run that it has killed."""
+"""How long a runner may take to report the end of a run that it has ended."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +47,7 @@ class HeldRun:
         self._run = assignment.run
         self._token = assignment.reporter_token
         self._server = server
-        self._kill_wanted = asyncio.Event()
-        self._acknowledged: set[str] = set()
+        self._control = Control(folder, runner)
         self._reporter: SpoolingReporter | None = None
 
     async def live(self, spool: Spool) -> None:
@@ -75,20 +70,14 @@ class HeldRun:
 
     def obey(self) -> None:
         """Take up what was asked and stored: acknowledge it, and see that it is done."""
-        if self._reporter is None:
-            return
-        for command in self.folder.commands:
-            if command.request_id not in self._acknowledged:
-                self._acknowledged.add(command.request_id)
-                step = ControlStep.CONTROL_STEP_ACKNOWLEDGED
-                self._reporter.report(_control_report(command, step))
-            self._kill_wanted.set()
+        if self._reporter is not None and not self._reporter.has_ended:
+            self._control.take_up(self._reporter)
 
     async def _to_the_end(self, reporter: SpoolingReporter) -> list[RunReport]:
         """Launch and adopt the run, and return what is to be said of its end."""
-        if self._kill_wanted.is_set() and not self.folder.is_launching:
+        if self._control.is_wanted and not self.folder.is_launching:
             ending = Ending(message="before it was launched")
-            return self._last_words(ending)
+            return self._last_words(ending, was_launched=False)
         try:
             handle = self.folder.handle or await self._launch(reporter)
         except SpecRefusedError as error:
@@ -130,25 +119,28 @@ class HeldRun:
             work_directory=launch.work_directory,
             environment=dict(launch.environment),
             parameters=parameters,
+            time_limit_seconds=_time_limit(launch),
+            memory_limit_bytes=_memory_limit(launch),
+            machine_type=launch.machine_type,
             server=self._server,
             token=self._token,
             run_directory=self.folder.runner_directory,
         )
 
     async def _adopt(self, handle: Handle, reporter: SpoolingReporter) -> Ending:
-        """Follow the run to its end; kill it meanwhile when that is wanted."""
+        """Follow the run to its end; stop or kill it meanwhile when that is wanted."""
         following = asyncio.ensure_future(self._follow(handle, reporter))
-        killing = asyncio.ensure_future(self._kill(handle))
+        ending = asyncio.ensure_future(self._control.end_when_wanted(handle, reporter))
         try:
-            await asyncio.wait((following, killing), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((following, ending), return_when=asyncio.FIRST_COMPLETED)
             if not following.done():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(following, LAST_WORDS_SECONDS)
-            elif self._kill_wanted.is_set():
-                await killing  # it is for the runner to say that nothing is left
+            elif self._control.is_wanted:
+                await ending  # it is for the runner to say that nothing is left
         finally:
             following.cancel()
-            killing.cancel()
+            ending.cancel()
         return reporter.ending or Ending()
 
     async def _follow(self, handle: Handle, reporter: SpoolingReporter) -> None:
@@ -166,37 +158,22 @@ class HeldRun:
                     logger.warning("runner %s left a run that has not ended", self.runner.name)
                     await asyncio.sleep(pauses.next())
 
-    async def _kill(self, handle: Handle) -> None:
-        await self._kill_wanted.wait()
-        pauses = Pauses()
-        while True:
-            try:
-                await call(self.runner.name, self.runner.kill(handle))
-            except (EngineUnavailableError, PluginFaultError, SpecRefusedError) as error:
-                logger.warning("run %s cannot be killed now: %s", self._run.run_id, error)
-                await asyncio.sleep(pauses.next())
-            else:
-                return
-
     def _refusal(self, reporter: SpoolingReporter, message: str) -> list[RunReport]:
         reporter.error(ErrorReport(kind="LaunchRefused", message=message))
         state = StateReport(
             state=translation.state_value("FAILED"),
             reason=translation.reason_value("LAUNCH_REFUSED"),
-            message=message[:1024],
+            message=translation.fitting(message),
         )
-        return [RunReport(state=state), *self._confirmations()]
+        return [RunReport(state=state), *self._control.confirmations(nothing_found=True)]
 
-    def _last_words(self, ending: Ending) -> list[RunReport]:
-        killed = bool(self.folder.commands)
-        report = RunReport(state=translation.ended_state(ending, killed=killed))
+    def _last_words(self, ending: Ending, *, was_launched: bool = True) -> list[RunReport]:
+        requested = "" if ending.on_request is False else self._control.word
+        report = RunReport(state=translation.ended_state(ending, requested=requested))
         if ending.time is not None:
             report.time.CopyFrom(translation.timestamp(ending.time))
-        return [report, *self._confirmations()]
-
-    def _confirmations(self) -> Iterator[RunReport]:
-        for command in self.folder.commands:
-            yield _control_report(command, ControlStep.CONTROL_STEP_CONFIRMED)
+        nothing_found = not (requested and was_launched)
+        return [report, *self._control.confirmations(nothing_found=nothing_found)]
 
     async def _beat(self, reporter: SpoolingReporter) -> None:
         while True:
@@ -204,5 +181,11 @@ class HeldRun:
             reporter.heartbeat()
 
 
-def _control_report(command: StoredCommand, step: "ControlStep.ValueType") -> RunReport:
-    return RunReport(control=ControlReport(request_id=command.request_id, step=step))
+def _time_limit(launch: Launch) -> float | None:
+    if not launch.HasField("time_limit_duration"):
+        return None
+    return launch.time_limit_duration.ToTimedelta().total_seconds()
+
+
+def _memory_limit(launch: Launch) -> int | None:
+    return launch.memory_limit_bytes if launch.HasField("memory_limit_bytes") else None

@@ -20,6 +20,8 @@ from trackside_protos.runs.v1.run_state_pb2 import RunAction
 LEFTOVERS_SECONDS: Final = 3.0
 """How often it is looked for what programs that reached no server have left."""
 
+_ENDING_ACTIONS: Final = frozenset({RunAction.RUN_ACTION_STOP, RunAction.RUN_ACTION_KILL})
+
 logger = logging.getLogger(__name__)
 
 
@@ -35,6 +37,7 @@ class Host:
         self._found = found
         self._sender = sender
         self._lock = threading.Lock()
+        self._commands_lock = threading.Lock()
         self._held: dict[str, HeldRun] = {}
         self._ended: set[str] = set()
         self._next_leftovers = 0.0
@@ -114,11 +117,14 @@ class Host:
             held = self._held.get(run_id)
         if held is None:
             logger.info("request %s is for run %s, which has ended", request.request_id, run_id)
-        elif request.action != RunAction.RUN_ACTION_KILL:
+        elif request.action not in _ENDING_ACTIONS:
             logger.warning("request %s asks for %s", request.request_id, request.action)
         else:
-            logger.info("run %s is to be killed: request %s", run_id, request.request_id)
-            held.folder.store_command(StoredCommand(request.request_id))
+            command = _command(request)
+            word = "killed" if command.is_kill else "stopped"
+            logger.info("run %s is to be %s: request %s", run_id, word, request.request_id)
+            with self._commands_lock:
+                held.folder.store_command(command)
             self._thread_of(held).call(held.obey)
 
     def keep_house(self) -> None:
@@ -159,3 +165,13 @@ class Host:
 
     def _thread_of(self, held: HeldRun) -> RunnerThread:
         return self._threads[held.runner.name]
+
+
+def _command(request: ControlRequest) -> StoredCommand:
+    grace = request.grace_duration.ToTimedelta().total_seconds()
+    return StoredCommand(
+        request_id=request.request_id,
+        is_kill=request.action == RunAction.RUN_ACTION_KILL,
+        grace_seconds=max(0.0, grace),
+        time=time.time(),
+    )

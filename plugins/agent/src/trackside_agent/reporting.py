@@ -39,6 +39,7 @@ from trackside_plugin_interface import (
     Scope,
     StateReason,
     Task,
+    Usage,
 )
 from trackside_protos.logs.v1.log_entry_pb2 import LogEntry
 from trackside_protos.runs.v1.report_pb2 import (
@@ -49,6 +50,9 @@ from trackside_protos.runs.v1.report_pb2 import (
 )
 
 FLUSH_SECONDS: Final = 0.2
+USAGE_SECONDS: Final = 10.0
+"""What a run uses is passed on at most so often, and at its end."""
+
 BATCH_ITEMS: Final = 500
 BATCH_BYTES: Final = 128 * 1024
 DRAIN_SECONDS: Final = 0.5
@@ -108,6 +112,8 @@ class SpoolingReporter(Reporter):
         self._reports: list[Item] = []
         self._points: dict[PointKey, list[tuple[int, int, float]]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._usage: Usage | None = None
+        self._usage_time = 0.0
 
     @property
     @override
@@ -132,21 +138,28 @@ class SpoolingReporter(Reporter):
         report = StateReport(
             state=translation.state_value(state.value),
             reason=translation.reason_value(reason and reason.value),
-            message=message,
-            engine_state=engine_state,
+            message=translation.fitting(message),
+            engine_state=translation.word(engine_state),
         )
         if self._is_news("state", report):
             self.report(RunReport(state=report), time)
 
     @override
     def progress(self, message: str) -> None:
-        self.report(RunReport(progress=ProgressReport(message=message)))
+        self.report(RunReport(progress=ProgressReport(message=translation.fitting(message))))
 
     @override
     def machine(self, machine: Machine) -> None:
         provenance = translation.provenance_message(machine)
         if self._is_news("machine", provenance):
             self.report(RunReport(provenance=provenance))
+
+    @override
+    def usage(self, usage: Usage) -> None:
+        self._usage = usage
+        if clock.monotonic() >= self._usage_time:
+            self._usage_time = clock.monotonic() + USAGE_SECONDS
+            self._report_usage()
 
     @override
     def task(self, task: Task) -> None:
@@ -246,6 +259,7 @@ class SpoolingReporter(Reporter):
             for line in maker.end():
                 stream, _, task_id = key.partition("\0")
                 self._add_line(line, (stream, task_id), clock.time())
+        self._report_usage()
         self.flush()
         self._note.ended = True
         for report in reports:
@@ -272,6 +286,12 @@ class SpoolingReporter(Reporter):
         self._spool.append(Service.METRICS, list(_blocks(points)), self._note.encode())
         self._note.reading = reading
         self._spool.append(Service.LOGS, entries, self._note.encode())
+
+    def _report_usage(self) -> None:
+        if self._usage is not None:
+            usage = translation.usage_message(self._usage)
+            if self._is_news("usage", usage):
+                self.report(RunReport(usage=usage))
 
     def _is_news(self, kind: str, report: Message) -> bool:
         said = base64.b64encode(report.SerializeToString(deterministic=True)).decode()

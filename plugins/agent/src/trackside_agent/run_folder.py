@@ -11,7 +11,7 @@ runner/         the runner's own
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,9 +26,15 @@ RUNNER: Final = "runner"
 
 @dataclass(frozen=True, slots=True)
 class StoredCommand:
-    """A request to control a run. Every one that is legal so far is a kill."""
+    """A request to end a run."""
 
     request_id: str
+    is_kill: bool
+    """Whether at once; otherwise gently."""
+    grace_seconds: float
+    """How long a gentle end may take."""
+    time: float
+    """When it was stored: from then on the grace time runs."""
 
 
 class RunFolder:
@@ -81,13 +87,13 @@ class RunFolder:
     @property
     def commands(self) -> Sequence[StoredCommand]:
         """What was asked of the run, in order."""
-        return [StoredCommand(request_id) for request_id in self._read(COMMANDS) or ()]
+        return [StoredCommand(**facts) for facts in self._read(COMMANDS) or ()]
 
     def store_command(self, command: StoredCommand) -> None:
         """Keep what is asked of the run, once however often it is asked."""
-        known = [one.request_id for one in self.commands]
-        if command.request_id not in known:
-            self._write(COMMANDS, [*known, command.request_id])
+        known = self.commands
+        if command.request_id not in [one.request_id for one in known]:
+            self._write(COMMANDS, [asdict(one) for one in (*known, command)])
 
     @property
     def is_ended(self) -> bool:

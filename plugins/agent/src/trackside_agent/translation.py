@@ -1,5 +1,7 @@
 """What runners report, in the words of the wire. Pure."""
 
+from typing import Final
+
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -14,6 +16,7 @@ from trackside_plugin_interface import (
     Scope,
     Task,
     TaskAttempt,
+    Usage,
 )
 from trackside_protos.logs.v1 import log_entry_pb2
 from trackside_protos.runs.v1 import (
@@ -32,6 +35,27 @@ _END_REASONS = {
     EndReason.TIME_LIMIT: "ended by the engine for running too long",
     EndReason.CRASHED: "gone without a trace",
 }
+
+
+LONGEST_MESSAGE: Final = 1024
+LONGEST_WORD: Final = 256
+LONGEST_ERROR: Final = 16 * 1024
+LONGEST_TRACEBACK: Final = 256 * 1024
+
+
+def fitting(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Return a text as the wire takes it: cut, without NUL and without what is not Unicode.
+
+    An engine's own words, a path or a variable may have any of these, and a report that is
+    refused for it would be one that nobody hears of.
+    """
+    legal = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    return legal if len(legal) <= longest else legal[: longest - 1] + "…"
+
+
+def word(text: str) -> str:
+    """Return a short text as the wire takes it: on one line, without control characters."""
+    return fitting("".join(one if one.isprintable() else " " for one in text), LONGEST_WORD)
 
 
 def timestamp(time: float) -> Timestamp:
@@ -55,21 +79,21 @@ def level_value(level: LogLevel) -> "log_entry_pb2.LogLevel.ValueType":
     return log_entry_pb2.LogLevel.Value(f"LOG_LEVEL_{level.value}")
 
 
-def ended_state(ending: Ending, *, killed: bool) -> report_pb2.StateReport:
+def ended_state(ending: Ending, *, requested: str = "") -> report_pb2.StateReport:
     """Return the state in which a run ended.
 
     Args:
         ending: What the runner saw.
-        killed: Whether a kill had been accepted before it ended.
+        requested: `STOPPED` or `KILLED`, when that is what ended it.
     """
     state, reason, message = _verdict(ending)
-    if killed:
-        state, reason, message = "TERMINATED", "KILLED", "killed on request"
+    if requested:
+        state, reason, message = "TERMINATED", requested, f"{requested.lower()} on request"
     return report_pb2.StateReport(
         state=state_value(state),
         reason=reason_value(reason),
-        message="; ".join(part for part in (message, ending.message) if part),
-        engine_state=ending.engine_state,
+        message=fitting("; ".join(part for part in (message, ending.message) if part)),
+        engine_state=word(ending.engine_state),
         exit_code=ending.exit_code,
         exit_signal=ending.exit_signal,
     )
@@ -90,9 +114,9 @@ def _verdict(ending: Ending) -> tuple[str, str | None, str]:
 def error_message(error: ErrorReport) -> run_pb2.ErrorReport:
     """Return an error report."""
     return run_pb2.ErrorReport(
-        kind=error.kind,
-        message=error.message,
-        traceback=error.traceback,
+        kind=word(error.kind),
+        message=fitting(error.message, LONGEST_ERROR),
+        traceback=fitting(error.traceback, LONGEST_TRACEBACK),
         context=error.context,
         task_id=error.task_id,
         time=_optional_time(error.time),
@@ -110,6 +134,14 @@ def provenance_message(machine: Machine) -> provenance_pb2.Provenance:
             memory_bytes=machine.memory_bytes,
             process_id=machine.process_id,
         )
+    )
+
+
+def usage_message(usage: Usage) -> run_pb2.Usage:
+    """Return what the processes of a run have used."""
+    return run_pb2.Usage(
+        processor_duration=_duration(usage.processor_seconds),
+        peak_memory_bytes=usage.peak_memory_bytes,
     )
 
 

@@ -32,6 +32,7 @@ spooling, leases and the line ends of the output are the host's:
 
     import asyncio
     import os
+    from contextlib import suppress
 
     from trackside_plugin_interface import (
         Ending, Handle, Reporter, Runner, RunSpec, RunState, SpecRefusedError
@@ -43,6 +44,7 @@ spooling, leases and the line ends of the output are the host's:
 
         def __init__(self):
             self._processes = {}
+            self._told = set()
             self._launching = asyncio.Lock()
 
         @property
@@ -81,6 +83,17 @@ spooling, leases and the line ends of the output are the host's:
                     Ending(exit_code=code) if code >= 0 else Ending(exit_signal=-code)
                 )
 
+        async def stop(self, handle: Handle, grace_seconds: float) -> bool:
+            process = self._processes.get(handle["run_id"])
+            if process is None or process.returncode is not None:
+                return True
+            if process not in self._told:
+                self._told.add(process)
+                process.terminate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), grace_seconds)
+            return process.returncode is not None
+
         async def kill(self, handle: Handle) -> None:
             process = self._processes.get(handle["run_id"])
             if process is not None and process.returncode is None:
@@ -95,8 +108,8 @@ The contract kit tells what is missing: with `trackside-plugin-interface[testing
     pytest --trackside-runner plain
 
 runs the contract against the installed runner. This one fails what is asked about restarts of
-the host and about the grandchildren of a killed command. What `trackside_runner_local` does
-about both is worth a look.
+the host, about limits, and about the grandchildren of a killed command. What
+`trackside_runner_local` does about them is worth a look.
 '''
 
 from trackside_plugin_interface.discovery import Discovery, PluginFault, find_runners
@@ -123,6 +136,7 @@ from trackside_plugin_interface.reports import (
     TaskAttempt,
     TaskState,
     TaskWait,
+    Usage,
 )
 from trackside_plugin_interface.runner import Handle, JsonValue, Runner, RunSpec
 
@@ -153,6 +167,7 @@ __all__ = [
     "TaskAttempt",
     "TaskState",
     "TaskWait",
+    "Usage",
     "find_runners",
     "hookimpl",
 ]

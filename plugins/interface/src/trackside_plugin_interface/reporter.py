@@ -13,6 +13,7 @@ from trackside_plugin_interface.reports import (
     Scope,
     StateReason,
     Task,
+    Usage,
 )
 
 
@@ -58,6 +59,13 @@ class Reporter(Protocol):
 
     def machine(self, machine: Machine) -> None:
         """Say what the run runs on."""
+        ...
+
+    def usage(self, usage: Usage) -> None:
+        """Say what the run's processes have used so far; best now and then, and at the end.
+
+        May be said at any rate: the host passes on the newest every ten seconds, and the last.
+        """
         ...
 
     def task(self, task: Task) -> None:

@@ -87,6 +87,11 @@ class Ending:
     """One sentence for people."""
     engine_state: str = ""
     """The engine's own word, for example `OOMKilled`."""
+    on_request: bool | None = None
+    """Whether a stop or kill brought it about; False when one came that found the run ended.
+
+    Absent, the host takes it that what was asked for before the end was reported did.
+    """
     time: float | None = None
 
 
@@ -112,6 +117,15 @@ class Machine:
     cpu_count: int = 0
     memory_bytes: int = 0
     process_id: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the processes of a run have used so far, all together."""
+
+    processor_seconds: float
+    peak_memory_bytes: int
+    """The most memory held at one time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a runner is: the base class of those that launch, adopt and kill runs on one engine."""
+"""What a runner is: the base class of what launches, adopts, stops and kills on one engine."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -31,6 +31,19 @@ class RunSpec:
     """The variables that the user added."""
     parameters: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
     """The run's parameters, as the user gave them."""
+    time_limit_seconds: float | None = None
+    """How long it may take from its start; then the runner, or better the engine, ends it.
+
+    Gently first, if there is such a way. It must hold with the host away, and the run ends with
+    `EndReason.TIME_LIMIT`, whatever its program makes of being told to end.
+    """
+    memory_limit_bytes: int | None = None
+    """How much memory its processes may hold together; with more it is ended at once.
+
+    It must hold with the host away, and the run ends with `EndReason.OUT_OF_MEMORY`.
+    """
+    machine_type: str = ""
+    """The machine type that the user asked for; empty: any. For engines that have a choice."""
     server: str
     """The address at which the program itself may report to its run."""
     token: str
@@ -96,6 +109,29 @@ class Runner(ABC):
         Raises:
             EngineUnavailableError: The engine cannot be reached; the host adopts again later.
         """
+
+    async def stop(self, handle: Handle, grace_seconds: float) -> bool:
+        """Let a run clean up and end, and return whether it did so in time.
+
+        Tells the run once, as SIGTERM would tell each of its processes, and returns True when
+        nothing of it is left. Returns False when the grace time is over and something is left:
+        the host then kills it. An engine that ends what is left by itself after the grace time
+        may do so, which is better yet, for then it happens with the host away, too.
+
+        Idempotent, and harmless for a run that has ended. Called while `adopt` follows the run,
+        which then reports the end as any other; called again after a restart of the host, with
+        the seconds that are left then, which must neither tell the run again nor give it more
+        time. Cancelled when a kill overtakes it.
+
+        A runner whose engine knows no gentle end leaves this as it is: it kills.
+
+        Raises:
+            EngineUnavailableError: The engine cannot be reached; the host tries again, and
+                kills when the grace time is over.
+        """
+        del grace_seconds
+        await self.kill(handle)
+        return True
 
     @abstractmethod
     async def kill(self, handle: Handle) -> None:

@@ -7,6 +7,9 @@ server dies. Supervisor and runner meet in the run's folder and nowhere else (se
                  ▲                            │
                  └── start.json, output, exit.json ◀┘
 
-`supervisor`, `processes`, `frames` and `records` are what a supervisor loads: it imports
-nothing but them and a little of the standard library, so that each costs a few megabytes.
+The supervisor also keeps the run's limits and times a stop, so that both hold with the agent away.
+
+`supervisor`, `child`, `fate`, `meter`, `processes`, `frames` and `records` are what a supervisor
+loads: it imports nothing but them and a little of the standard library, so that each costs a few
+megabytes.
 """

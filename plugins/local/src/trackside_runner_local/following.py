@@ -1,12 +1,12 @@
 """Follows a run that a supervisor holds: its output from an offset on, then its end."""
 
-import os
-import socket
+import time
 from contextlib import ExitStack
 from typing import Final
 
-from trackside_plugin_interface import Ending, Machine, Reporter, RunState
+from trackside_plugin_interface import Ending, EndReason, Reporter, RunState, Usage
 from trackside_runner_local import frames, processes, records
+from trackside_runner_local.machine import describe_machine
 from trackside_runner_local.presence import Presence, recorded
 
 STREAMS: Final = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
@@ -15,6 +15,9 @@ BUSY_SECONDS: Final = 0.03
 QUIET_SECONDS: Final = 0.25
 SLOWING: Final = 1.25
 """How often output is looked for: soon after some was found, and less and less often then."""
+
+USAGE_SECONDS: Final = 2.0
+"""How often it is looked for what the run uses, which the supervisor writes down less often."""
 
 
 class Follower:
@@ -25,6 +28,7 @@ class Follower:
         self._folder = folder
         self._reporter = reporter
         self._offset = int(reporter.position or 0)
+        self._usage_time = 0.0
 
     async def follow(self) -> None:
         """Report what happens until the run has ended. May be cancelled at any time."""
@@ -42,30 +46,37 @@ class Follower:
             except FileNotFoundError:
                 process = stack.enter_context(Presence(recorded(start, "process")))
                 await process.ended.wait()
+                self._report_usage(records.USAGE)
                 self._reporter.finished(Ending(message=_guess(start)))
                 return
+        self._report_usage(records.EXIT)
         self._reporter.finished(_ending(ending))
 
     def _report_start(self, start: records.Record) -> None:
         begin = start["start_time"]
         process = recorded(start, "process")
-        system = os.uname()
         self._reporter.state(RunState.RUNNING, time=begin if isinstance(begin, float) else None)
-        self._reporter.machine(
-            Machine(
-                host=socket.gethostname(),
-                platform=f"{system.sysname} {system.release} {system.machine}",
-                cpu_count=os.cpu_count() or 0,
-                memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-                process_id=0 if process is None else process.pid,
-            )
-        )
+        self._reporter.machine(describe_machine(0 if process is None else process.pid))
+
+    def _report_usage(self, name: str) -> None:
+        """Report what the run has used, if a file says it."""
+        try:
+            record = records.read(self._folder, name)
+        except FileNotFoundError:
+            return
+        seconds, peak = record.get("processor_seconds"), record.get("peak_memory_bytes")
+        if isinstance(seconds, float) and isinstance(peak, int):
+            usage = Usage(processor_seconds=seconds, peak_memory_bytes=peak)
+            self._reporter.usage(usage)
 
     async def _report_output(self, supervisor: Presence) -> None:
         """Report output until the supervisor has ended and everything is reported."""
         seconds = BUSY_SECONDS
         while True:
             ended = supervisor.ended.is_set()  # asked first: what is read after is all
+            if time.monotonic() >= self._usage_time:
+                self._usage_time = time.monotonic() + USAGE_SECONDS
+                self._report_usage(records.USAGE)
             if self._read(ended=ended):
                 await self._reporter.drain()
                 seconds = BUSY_SECONDS
@@ -79,11 +90,11 @@ class Follower:
         """Report some output, and return whether there was any."""
         before = self._offset
         path = f"{self._folder}/{records.OUTPUT}"
-        for time, stream, piece, position in frames.read_frames(path, before, ended=ended):
+        for written, stream, piece, position in frames.read_frames(path, before, ended=ended):
             data, name = piece, STREAMS.get(stream, "engine")
             if stream == frames.LOST:
                 data = b"%b bytes of output were lost: the disk was full\n" % piece
-            self._reporter.write(data, stream=name, time=time / 1e9, position=str(position))
+            self._reporter.write(data, stream=name, time=written / 1e9, position=str(position))
             self._offset = position
         return self._offset > before
 
@@ -91,13 +102,16 @@ class Follower:
 def _ending(record: records.Record) -> Ending:
     code, number = record.get("exit_code"), record.get("exit_signal")
     end, left_behind = record.get("end_time"), record.get("left_behind")
-    message = str(record.get("refused", ""))
+    message = str(record.get("refused") or record.get("message") or "")
+    reason, on_request = record.get("reason"), record.get("on_request")
     if left_behind:
         message = f"{left_behind} processes that outlived the command were ended with it"
     return Ending(
         exit_code=code if isinstance(code, int) else None,
         exit_signal=number if isinstance(number, int) else None,
+        reason=EndReason(str(reason)) if reason else None,
         message=message,
+        on_request=on_request if isinstance(on_request, bool) else None,
         time=end if isinstance(end, float) else None,
     )
 

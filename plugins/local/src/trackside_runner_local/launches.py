@@ -33,6 +33,8 @@ def launch_record(spec: RunSpec, environment: Mapping[str, str]) -> Record:
         "program": _program(spec.command[0], work_directory, complete.get("PATH", os.defpath)),
         "work_directory": work_directory,
         "environment": complete,
+        "time_limit_seconds": spec.time_limit_seconds,
+        "memory_limit_bytes": spec.memory_limit_bytes,
     }
 
 

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterable
 
 STATE, PARENT, THREADS, START_TICKS = 0, 1, 17, 19
+TIMES = slice(11, 15)
 """Places in `/proc/PID/stat`, counted after the name, which may itself hold spaces and brackets."""
 
 FREEZE_ROUNDS = 20
@@ -129,6 +130,26 @@ def end(find: Callable[[], set[Process]]) -> int:
 
     All are stopped first, so that none can start another while its siblings are killed.
     """
+    frozen = _freeze(find)
+    for process in frozen:
+        send(process, signal.SIGKILL)
+    return len(frozen)
+
+
+def tell(find: Callable[[], set[Process]]) -> int:
+    """Ask what `find` finds to end, each process once, and return how many that were.
+
+    All are stopped first, so that what one of them starts in order to clean up is not asked too.
+    """
+    frozen = _freeze(find)
+    for process in frozen:
+        send(process, signal.SIGTERM)
+    for process in frozen:
+        send(process, signal.SIGCONT)
+    return len(frozen)
+
+
+def _freeze(find: Callable[[], set[Process]]) -> set[Process]:
     frozen: set[Process] = set()
     for _ in range(FREEZE_ROUNDS):
         fresh = find() - frozen
@@ -137,9 +158,7 @@ def end(find: Callable[[], set[Process]]) -> int:
         for process in fresh:
             send(process, signal.SIGSTOP)
         frozen |= fresh
-    for process in frozen:
-        send(process, signal.SIGKILL)
-    return len(frozen)
+    return frozen
 
 
 def _numbers() -> list[int]:

@@ -3,11 +3,15 @@
     launch.json      what to start; by the runner, before the supervisor
     start.json       what was started, and who supervises it; made once and never again
     output           what the program wrote (see `frames`)
-    control          a FIFO on which the supervisor takes commands, one a line: `kill`
+    control          a FIFO on which the supervisor takes orders, one a line: `kill`, `stop SECONDS`
+    usage.json       what its processes have used so far, renewed now and then
+    stop.json        that it was told to end, and when that was to be enough; once, and before
+    escalation.json  that it was not enough, and when the rest was killed
     exit.json        how it ended, or why it could not be started
     supervisor.log   what went wrong in the supervisor itself
 
-A file appears whole or not at all, and is on the disk before anything follows from it.
+A file appears whole or not at all, and is on the disk before anything follows from it; only
+`usage.json` is not worth a wait for the disk.
 """
 
 # ruff: noqa: PTH105, PTH108, PTH123 - a supervisor does without pathlib
@@ -16,9 +20,10 @@ import json
 import os
 
 LAUNCH, START, EXIT = "launch.json", "start.json", "exit.json"
+USAGE, TOLD, ESCALATION = "usage.json", "stop.json", "escalation.json"
 OUTPUT, CONTROL, LOG = "output", "control", "supervisor.log"
 
-KILL = b"kill\n"
+KILL, STOP = b"kill", b"stop"
 
 Record = dict[str, object]
 
@@ -33,6 +38,12 @@ def write(folder: str, name: str, record: Record) -> None:
     draft = _draft(folder, name, record)
     os.replace(draft, f"{folder}/{name}")
     _sync(folder)
+
+
+def write_lightly(folder: str, name: str, record: Record) -> None:
+    """Write a file, or replace it. On the disk sooner or later."""
+    draft = _draft(folder, name, record, sync=False)
+    os.replace(draft, f"{folder}/{name}")
 
 
 def write_once(folder: str, name: str, record: Record) -> None:
@@ -59,13 +70,14 @@ def read(folder: str, name: str) -> Record:
         return json.load(file)
 
 
-def _draft(folder: str, name: str, record: Record) -> str:
+def _draft(folder: str, name: str, record: Record, *, sync: bool = True) -> str:
     draft = f"{folder}/.{name}.{os.getpid()}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         json.dump(record, file)
         file.flush()
-        os.fsync(descriptor)
+        if sync:
+            os.fsync(descriptor)
     return draft
 
 

@@ -19,9 +19,8 @@ from trackside_plugin_interface import (
     RunSpec,
     SpecRefusedError,
 )
-from trackside_runner_local import records, supervisor
+from trackside_runner_local import ending, records, supervisor
 from trackside_runner_local.following import Follower
-from trackside_runner_local.killing import kill
 from trackside_runner_local.launches import launch_record
 
 SLOTS: Final = "TRACKSIDE_LOCAL_SLOTS"
@@ -77,8 +76,12 @@ class LocalRunner(Runner):
         await Follower(str(handle["run_id"]), str(handle["folder"]), reporter).follow()
 
     @override
+    async def stop(self, handle: Handle, grace_seconds: float) -> bool:
+        return await ending.stop(str(handle["run_id"]), str(handle["folder"]), grace_seconds)
+
+    @override
     async def kill(self, handle: Handle) -> None:
-        await kill(str(handle["run_id"]), str(handle["folder"]))
+        await ending.kill(str(handle["run_id"]), str(handle["folder"]))
 
 
 def _start_supervisor(folder: str) -> None:
@@ -111,9 +114,9 @@ def _start_supervisor(folder: str) -> None:
 
 def _raise_if_refused(folder: str) -> None:
     try:
-        ending = records.read(folder, records.EXIT)
+        end = records.read(folder, records.EXIT)
     except FileNotFoundError:
         return
-    if "refused" in ending:
-        message = f"the system refuses to start {ending['refused']}"
+    if "refused" in end:
+        message = f"the system refuses to start {end['refused']}"
         raise SpecRefusedError(message)

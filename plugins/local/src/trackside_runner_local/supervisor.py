@@ -1,4 +1,4 @@
-"""Holds one run: starts its command, keeps what it prints and how it ends, kills it on demand.
+"""Holds one run: starts its command, keeps what it prints and how it ends, ends it when due.
 
 `python -m trackside_runner_local.supervisor FOLDER` leaves its parent at once and lives exactly as
 long as the run; it needs nobody, and nobody is needed to find out later what happened. It says
@@ -16,25 +16,30 @@ from contextlib import suppress
 
 from trackside_runner_local import processes, records
 from trackside_runner_local.child import Child, NotStartedError, start
+from trackside_runner_local.fate import Fate
 from trackside_runner_local.frames import FORMAT, PIECE_BYTES, STDERR, STDOUT, FrameWriter
+from trackside_runner_local.meter import Meter
 
 STARTED, EXISTS, REFUSED = "started", "exists", "refused"
 
 PR_SET_CHILD_SUBREAPER = 36
 
-LINGER_SECONDS = 2.0
-"""How long what the command left behind may go on after it; then the run is over for all."""
-
-IDLE_MILLISECONDS = 1000
 ENDING_MILLISECONDS = 20
+LONGEST_MILLISECONDS = 3600 * 1000
+
+FIRST_USAGE_SECONDS, USAGE_SECONDS = 1.0, 10.0
+"""When it is first written down what the run uses, and how often then."""
 
 
 class Supervisor:
     """One run in the making: the loop between its output, its end and the commands of the agent."""
 
-    def __init__(self, folder: str, run_id: str, child: Child) -> None:
+    def __init__(self, folder: str, launch: records.Record, child: Child) -> None:
+        now = time.monotonic()
         self._folder = folder
-        self._marker = f"TRACKSIDE_RUN_ID={run_id}"
+        self._marker = f"TRACKSIDE_RUN_ID={launch['run_id']}"
+        self._fate = Fate(now, _number(launch["time_limit_seconds"]))
+        self._meter = Meter(_whole_number(launch["memory_limit_bytes"]))
         self._child = child
         self._output = FrameWriter(f"{folder}/{records.OUTPUT}")
         self._streams = {child.stdout: STDOUT, child.stderr: STDERR}
@@ -44,11 +49,8 @@ class Supervisor:
         self._poll = select.poll()
         self._wait_status: int | None = None
         self._end_time = 0.0
-        self._linger_until = 0.0
-        self._killed = False
+        self._usage_time = now + FIRST_USAGE_SECONDS
         self._left_behind: set[processes.Process] = set()
-        self._peak_memory_bytes = 0
-        self._processor_seconds = 0.0
 
     def run(self) -> records.Record:
         """Hold the run until nothing of it is left, and return how it ended."""
@@ -60,6 +62,7 @@ class Supervisor:
             os.set_blocking(descriptor, False)
             self._poll.register(descriptor, select.POLLIN)
         while self._reap():
+            self._measure()
             self._end_when_due()
             for descriptor, _ in self._poll.poll(self._patience()):
                 if descriptor in self._streams:
@@ -86,30 +89,52 @@ class Supervisor:
                 return False
             if pid == 0:
                 return True
-            self._peak_memory_bytes = max(self._peak_memory_bytes, usage.ru_maxrss * 1024)
-            self._processor_seconds += usage.ru_utime + usage.ru_stime
+            self._meter.note_reaped(usage)
             if pid == self._child.process.pid:
                 self._wait_status, self._end_time = status, time.time()
-                self._linger_until = time.monotonic() + LINGER_SECONDS
+                self._fate.note_end_of_command(time.monotonic())
+
+    def _measure(self) -> None:
+        """Measure what the run uses, if it is time to, and write it down, if it is time to."""
+        now, limit = time.monotonic(), self._meter.memory_limit_bytes
+        if now >= self._meter.next_time:
+            held = self._meter.measure()
+            if limit is not None:
+                self._fate.note_memory(now, held, limit)
+        if now >= self._usage_time:
+            self._usage_time = now + USAGE_SECONDS
+            with suppress(OSError):  # a full disk is no reason to leave the run alone
+                records.write_lightly(self._folder, records.USAGE, self._usage())
 
     def _end_when_due(self) -> None:
-        if not self._killed and self._is_outlived():
-            self._left_behind |= processes.descendants([os.getpid()])
-        if self._killed or self._is_outlived():
+        now = time.monotonic()
+        self._fate.note_time(now)
+        if self._fate.is_to_be_told:
+            self._fate.note_told()
+            self._note(records.TOLD, {"deadline": self._fate.deadline})
+            processes.tell(self._find)
+        if self._fate.is_due(now):
+            if self._fate.is_escalating:
+                self._fate.note_escalated()
+                self._note(records.ESCALATION, {"time": time.time()})
+            if self._fate.is_outlived:
+                self._left_behind |= processes.descendants([os.getpid()])
             processes.end(self._find)
 
-    def _is_outlived(self) -> bool:
-        return self._wait_status is not None and time.monotonic() >= self._linger_until
+    def _note(self, name: str, record: records.Record) -> None:
+        """Write down once what is being done. That the disk is full keeps nobody from doing it."""
+        with suppress(OSError):
+            records.write_once(self._folder, name, record)
 
     def _find(self) -> set[processes.Process]:
         return processes.descendants([os.getpid()]) | processes.marked(self._marker)
 
     def _patience(self) -> int:
-        if self._killed or self._is_outlived():
+        now = time.monotonic()
+        if self._fate.is_due(now):
             return ENDING_MILLISECONDS
-        if self._wait_status is None:
-            return IDLE_MILLISECONDS * 3600
-        return max(0, int((self._linger_until - time.monotonic()) * 1000) + 1)
+        seconds = min(self._meter.next_time, self._usage_time, self._fate.next_time) - now
+        return max(0, min(int(seconds * 1000) + 1, LONGEST_MILLISECONDS))
 
     def _read(self, descriptor: int) -> bool:
         """Write down a piece of output, and return whether there may be more now."""
@@ -126,9 +151,15 @@ class Supervisor:
         return False
 
     def _obey(self) -> None:
-        commands = os.read(self._control, PIECE_BYTES)
-        if records.KILL in commands:
-            self._killed = True
+        orders = os.read(self._control, PIECE_BYTES)
+        self._reap()  # a command that has ended by itself was not ended by an order
+        now = time.monotonic()
+        for order in orders.splitlines():
+            word, _, seconds = order.partition(b" ")
+            if word == records.KILL:
+                self._fate.kill(now)
+            elif word == records.STOP:
+                self._fate.stop(now, float(seconds))
 
     def _ending(self) -> records.Record:
         status = self._wait_status
@@ -138,10 +169,17 @@ class Supervisor:
             "exit_code": None if signaled else os.WEXITSTATUS(status),
             "exit_signal": os.WTERMSIG(status) if signaled else None,
             "end_time": self._end_time,
-            "killed": self._killed,
+            "on_request": self._fate.on_request,
+            "reason": self._fate.reason,
+            "message": self._fate.message,
             "left_behind": len(self._left_behind),
-            "peak_memory_bytes": self._peak_memory_bytes,
-            "processor_seconds": self._processor_seconds,
+            **self._usage(),
+        }
+
+    def _usage(self) -> records.Record:
+        return {
+            "peak_memory_bytes": self._meter.peak_memory_bytes,
+            "processor_seconds": self._meter.processor_seconds,
         }
 
 
@@ -154,7 +192,6 @@ def main(folder: str) -> None:
     _ignore_signals()
     _become_subreaper()
     launch = records.read(folder, records.LAUNCH)
-    run_id = str(launch["run_id"])
     try:
         child = start(launch, record=lambda process: _record_start(folder, process))
     except FileExistsError:
@@ -164,9 +201,17 @@ def main(folder: str) -> None:
         records.write(folder, records.EXIT, {"refused": str(error)})
         _say(REFUSED)
         return
-    supervisor = Supervisor(folder, run_id, child)
+    supervisor = Supervisor(folder, launch, child)
     _say(STARTED)
     records.write(folder, records.EXIT, supervisor.run())
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _whole_number(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _record_start(folder: str, process: processes.Process) -> None:

@@ -38,6 +38,31 @@ for number in range(1000):
 sys.exit(3)
 """
 
+CLEANS_UP: Final = """
+import os, signal, sys, time
+told = 0
+def clean_up(number, frame):
+    global told
+    told += 1
+    os.write(1, b"told %d\\n" % told)  # print may be what was interrupted
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+    os.write(1, b"cleaned up\\n")
+    os._exit(int(sys.argv[2]))
+signal.signal(signal.SIGTERM, clean_up)
+os.write(1, b"up\\n")
+while True:
+    time.sleep(0.05)
+"""
+"""Says how often it was told to end, and ends when it is allowed to."""
+
+TAKES_MEMORY: Final = """
+import sys, time
+print("up", flush=True)
+taken = [bytearray(b"x" * (1024 * 1024)) for _ in range(int(sys.argv[1]))]
+time.sleep(600)
+"""
+
 RESISTS: Final = """
 import fcntl, os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -16,6 +16,7 @@ from trackside_plugin_interface.reports import (
     Scope,
     StateReason,
     Task,
+    Usage,
 )
 
 
@@ -56,6 +57,9 @@ class RecordingReporter:
 
     def machine(self, machine: Machine) -> None:
         self._report(machine)
+
+    def usage(self, usage: Usage) -> None:
+        self._report(usage)
 
     def task(self, task: Task) -> None:
         self._report(task)

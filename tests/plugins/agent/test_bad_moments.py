@@ -1,0 +1,123 @@
+"""Agents, servers and supervisors killed at the moments that hurt most."""
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from support.agents import AgentProcess
+from support.chance import seeded
+from support.control_room import ControlRoom, Told
+from trackside_protos.runs.v1.run_state_pb2 import StateReason
+from trackside_runner_local.processes import marked
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+
+LINES, CODES = 40, 24
+STARTS_ONCE = """
+import os, sys, time
+starts, number = sys.argv[1], int(sys.argv[2])
+os.close(os.open(f"{starts}/{number}", os.O_CREAT | os.O_EXCL))
+for line in range(int(sys.argv[3])):
+    print(number, line, flush=True)
+    time.sleep(0.02)
+sys.exit(number)
+"""
+MOMENTS = [
+    "assignment",
+    "launching",
+    "runner/launch.json",
+    "runner/start.json",
+    "handle.json",
+    "runner/output",
+    "runner/exit.json",
+    "ended",
+]
+"""What the agent and its runner write down of a run, in order; killed when each has appeared."""
+
+
+def assert_whole(told: Told, number: int) -> None:
+    assert told.ending is not None
+    assert told.ending.exit_code == number
+    assert told.text() == "".join(f"{number} {line}\n" for line in range(LINES))
+    assert told.text("stderr") == ""
+
+
+@pytest.fixture
+def starts(tmp_path: Path) -> Path:
+    folder = tmp_path / "starts"
+    folder.mkdir()
+    return folder
+
+
+def test_ten_kills_of_agent_and_server_cost_no_run_anything(
+    agent: AgentProcess, room: ControlRoom, starts: Path
+) -> None:
+    chance = seeded(24)
+    agent.start()
+    runs = {n: agent.run(STARTS_ONCE, starts, n, LINES) for n in range(1, CODES + 1)}
+
+    for kills in range(10):
+        enough = lines_heard(room, runs) + chance.randrange(40)
+        room.wait(partial(has_heard_enough, room, runs, enough))
+        agent.kill()
+        if kills % 2:
+            room.stop()
+            room.start()
+        agent.start()
+
+    for number, run_id in runs.items():
+        assert_whole(room.ended(run_id), number)
+    assert sorted(int(file.name) for file in starts.iterdir()) == list(runs)
+
+
+def lines_heard(room: ControlRoom, runs: Mapping[int, str]) -> int:
+    return sum(len(room.told(run_id).entries) for run_id in runs.values())
+
+
+def has_heard_enough(room: ControlRoom, runs: Mapping[int, str], enough: int) -> bool:
+    have_ended = all(room.told(run_id).is_closed for run_id in runs.values())
+    return have_ended or lines_heard(room, runs) >= enough
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_agent_killed_at_each_step_of_a_run_starts_it_once(
+    agent: AgentProcess, room: ControlRoom, starts: Path, moment: str
+) -> None:
+    agent.start()
+    room.wait(lambda: room.hellos)
+    run_id = agent.run(STARTS_ONCE, starts, 7, LINES)
+    while not (agent.folder(run_id) / moment).exists() and not room.told(run_id).is_closed:
+        pass  # as close behind as can be
+    agent.kill()
+    agent.start()
+
+    told = room.ended(run_id)
+
+    assert_whole(told, 7)
+    assert [file.name for file in starts.iterdir()] == ["7"]
+
+
+@pytest.mark.parametrize("moment", ["runner/start.json", "handle.json", "runner/output"])
+def test_supervisor_killed_at_each_step_of_a_run_is_an_end_with_its_reason(
+    agent: AgentProcess, room: ControlRoom, starts: Path, moment: str
+) -> None:
+    agent.start()
+    room.wait(lambda: room.hellos)
+    run_id = agent.run(STARTS_ONCE, starts, 7, 100_000)
+    while not (agent.folder(run_id) / moment).exists():
+        pass
+    start = json.loads((agent.folder(run_id) / "runner" / "start.json").read_text())
+    os.kill(start["supervisor"][0], signal.SIGKILL)
+
+    told = room.ended(run_id)
+
+    assert told.ending is not None
+    assert told.ending.reason == StateReason.STATE_REASON_CRASHED
+    assert "supervisor was killed" in told.ending.message
+    assert marked(f"TRACKSIDE_RUN_ID={run_id}") == set()
+    assert [file.name for file in starts.iterdir()] in ([], ["7"])
