@@ -40,6 +40,8 @@ class _ControlStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ControlSt
     """The request is stored where the work is; it survives a crash there."""
     CONTROL_STEP_CONFIRMED: _ControlStep.ValueType  # 2
     """No process of the run is left."""
+    CONTROL_STEP_ESCALATED: _ControlStep.ValueType  # 3
+    """The grace time of a stop is over, and what is left is being killed."""
 
 class ControlStep(_ControlStep, metaclass=_ControlStepEnumTypeWrapper):
     """The steps of a control request."""
@@ -50,6 +52,8 @@ CONTROL_STEP_ACKNOWLEDGED: ControlStep.ValueType  # 1
 """The request is stored where the work is; it survives a crash there."""
 CONTROL_STEP_CONFIRMED: ControlStep.ValueType  # 2
 """No process of the run is left."""
+CONTROL_STEP_ESCALATED: ControlStep.ValueType  # 3
+"""The grace time of a stop is over, and what is left is being killed."""
 Global___ControlStep: _TypeAlias = ControlStep  # noqa: Y015
 
 @_typing.final
@@ -72,6 +76,7 @@ class RunReport(_message.Message):
     CONTROL_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, by the producer's clock. Stored as given."""
@@ -130,6 +135,10 @@ class RunReport(_message.Message):
     def gap(self) -> Global___GapReport:
         """Items were lost on the way, for example because a spool was full."""
 
+    @_builtins.property
+    def usage(self) -> _run_pb2.Usage:
+        """What the run's processes have used so far."""
+
     def __init__(
         self,
         *,
@@ -147,12 +156,13 @@ class RunReport(_message.Message):
         control: Global___ControlReport | None = ...,
         result: _run_pb2.ResultSummary | None = ...,
         gap: Global___GapReport | None = ...,
+        usage: _run_pb2.Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "closed", b"closed", "control", b"control", "error", b"error", "gap", b"gap", "heartbeat", b"heartbeat", "output", b"output", "progress", b"progress", "provenance", b"provenance", "report", b"report", "result", b"result", "scope", b"scope", "state", b"state", "task", b"task", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "closed", b"closed", "control", b"control", "error", b"error", "gap", b"gap", "heartbeat", b"heartbeat", "output", b"output", "progress", b"progress", "provenance", b"provenance", "report", b"report", "result", b"result", "scope", b"scope", "state", b"state", "task", b"task", "time", b"time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "closed", b"closed", "control", b"control", "error", b"error", "gap", b"gap", "heartbeat", b"heartbeat", "output", b"output", "progress", b"progress", "provenance", b"provenance", "report", b"report", "result", b"result", "scope", b"scope", "state", b"state", "task", b"task", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "closed", b"closed", "control", b"control", "error", b"error", "gap", b"gap", "heartbeat", b"heartbeat", "output", b"output", "progress", b"progress", "provenance", b"provenance", "report", b"report", "result", b"result", "scope", b"scope", "state", b"state", "task", b"task", "time", b"time", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_report: _TypeAlias = _typing.Literal["state", "heartbeat", "scope", "task", "output", "provenance", "error", "progress", "attributes", "closed", "control", "result", "gap"]  # noqa: Y015
+    _WhichOneofReturnType_report: _TypeAlias = _typing.Literal["state", "heartbeat", "scope", "task", "output", "provenance", "error", "progress", "attributes", "closed", "control", "result", "gap", "usage"]  # noqa: Y015
     _WhichOneofArgType_report: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_report) -> _WhichOneofReturnType_report | None: ...
 
@@ -382,19 +392,23 @@ class ControlReport(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
+    NOTHING_FOUND_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Which request."""
     step: Global___ControlStep.ValueType
     """The step that was reached."""
+    nothing_found: _builtins.bool
+    """With CONFIRMED: there was nothing to end."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         step: Global___ControlStep.ValueType = ...,
+        nothing_found: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nothing_found", b"nothing_found", "request_id", b"request_id", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,6 +25,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ControlResult:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ControlResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ControlResult.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTROL_RESULT_UNSPECIFIED: _ControlResult.ValueType  # 0
+    """It is not known yet."""
+    CONTROL_RESULT_ENDED: _ControlResult.ValueType  # 1
+    """The work was ended by it."""
+    CONTROL_RESULT_NOTHING_FOUND: _ControlResult.ValueType  # 2
+    """There was nothing to end: the work had ended by itself, or never begun."""
+    CONTROL_RESULT_UNCONFIRMED: _ControlResult.ValueType  # 3
+    """An admin ended the run without waiting for proof."""
+
+class ControlResult(_ControlResult, metaclass=_ControlResultEnumTypeWrapper):
+    """What came of a control request."""
+
+CONTROL_RESULT_UNSPECIFIED: ControlResult.ValueType  # 0
+"""It is not known yet."""
+CONTROL_RESULT_ENDED: ControlResult.ValueType  # 1
+"""The work was ended by it."""
+CONTROL_RESULT_NOTHING_FOUND: ControlResult.ValueType  # 2
+"""There was nothing to end: the work had ended by itself, or never begun."""
+CONTROL_RESULT_UNCONFIRMED: ControlResult.ValueType  # 3
+"""An admin ended the run without waiting for proof."""
+Global___ControlResult: _TypeAlias = ControlResult  # noqa: Y015
+
 class _RunFacet:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -170,6 +198,7 @@ class Run(_message.Message):
     IS_PARENT_FIELD_NUMBER: _builtins.int
     CLOSED_FIELD_NUMBER: _builtins.int
     CONTROL_REQUESTS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """16 characters of lower-case Crockford base32. Made by the client or, when absent, by the server."""
     name: _builtins.str
@@ -330,6 +359,10 @@ class Run(_message.Message):
     def control_requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___ControlRequest]:
         """The control requests made so far, the latest 16. Output only."""
 
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What its processes have used. Output only; reported."""
+
     def __init__(
         self,
         *,
@@ -384,10 +417,11 @@ class Run(_message.Message):
         is_parent: _builtins.bool = ...,
         closed: _builtins.bool = ...,
         control_requests: _abc.Iterable[Global___ControlRequest] | None = ...,
+        usage: Global___Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "children", b"children", "create_time", b"create_time", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "progress", b"progress", "provenance", b"provenance", "result", b"result", "start_time", b"start_time", "submit_time", b"submit_time", "sweep", b"sweep", "task_counts", b"task_counts", "task_duration", b"task_duration", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "children", b"children", "create_time", b"create_time", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "progress", b"progress", "provenance", b"provenance", "result", b"result", "start_time", b"start_time", "submit_time", b"submit_time", "sweep", b"sweep", "task_counts", b"task_counts", "task_duration", b"task_duration", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "actions", b"actions", "children", b"children", "closed", b"closed", "conditions", b"conditions", "control_requests", b"control_requests", "create_time", b"create_time", "description", b"description", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "engine", b"engine", "engine_state", b"engine_state", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "external_key", b"external_key", "facets", b"facets", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "is_parent", b"is_parent", "labels", b"labels", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "name", b"name", "notes", b"notes", "outcome", b"outcome", "owner", b"owner", "parameters", b"parameters", "parent_run_id", b"parent_run_id", "progress", b"progress", "project", b"project", "provenance", b"provenance", "result", b"result", "resumed_run_id", b"resumed_run_id", "run_id", b"run_id", "runner", b"runner", "scopes", b"scopes", "sealed", b"sealed", "sequence", b"sequence", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "submit_time", b"submit_time", "sweep", b"sweep", "tags", b"tags", "task_counts", b"task_counts", "task_duration", b"task_duration", "termination_protection", b"termination_protection", "update_time", b"update_time", "workflow_name", b"workflow_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "actions", b"actions", "children", b"children", "closed", b"closed", "conditions", b"conditions", "control_requests", b"control_requests", "create_time", b"create_time", "description", b"description", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "engine", b"engine", "engine_state", b"engine_state", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "external_key", b"external_key", "facets", b"facets", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "is_parent", b"is_parent", "labels", b"labels", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "name", b"name", "notes", b"notes", "outcome", b"outcome", "owner", b"owner", "parameters", b"parameters", "parent_run_id", b"parent_run_id", "progress", b"progress", "project", b"project", "provenance", b"provenance", "result", b"result", "resumed_run_id", b"resumed_run_id", "run_id", b"run_id", "runner", b"runner", "scopes", b"scopes", "sealed", b"sealed", "sequence", b"sequence", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "submit_time", b"submit_time", "sweep", b"sweep", "tags", b"tags", "task_counts", b"task_counts", "task_duration", b"task_duration", "termination_protection", b"termination_protection", "update_time", b"update_time", "usage", b"usage", "workflow_name", b"workflow_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -399,6 +433,34 @@ class Run(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_signal) -> _WhichOneofReturnType__exit_signal | None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class Usage(_message.Message):
+    """What the processes of a run have used, all together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROCESSOR_DURATION_FIELD_NUMBER: _builtins.int
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    peak_memory_bytes: _builtins.int
+    """The most memory held at one time."""
+    @_builtins.property
+    def processor_duration(self) -> _duration_pb2.Duration:
+        """Processor time."""
+
+    def __init__(
+        self,
+        *,
+        processor_duration: _duration_pb2.Duration | None = ...,
+        peak_memory_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["processor_duration", b"processor_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["peak_memory_bytes", b"peak_memory_bytes", "processor_duration", b"processor_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
 
 @_typing.final
 class Progress(_message.Message):
@@ -687,8 +749,17 @@ class Launch(_message.Message):
     COMMAND_FIELD_NUMBER: _builtins.int
     WORK_DIRECTORY_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    TIME_LIMIT_DURATION_FIELD_NUMBER: _builtins.int
+    MEMORY_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
+    MACHINE_TYPE_FIELD_NUMBER: _builtins.int
     work_directory: _builtins.str
     """Where to start it; default: the agent's own choice."""
+    memory_limit_bytes: _builtins.int
+    """How much memory its processes may hold together before they are ended, FAILED with reason
+    OUT_OF_MEMORY; absent: as much as there is.
+    """
+    machine_type: _builtins.str
+    """The machine type to run on, where the engine has a choice; empty: any."""
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The program and its arguments. `{key}` in an argument stands for the parameter of that name."""
@@ -699,18 +770,29 @@ class Launch(_message.Message):
         wherever a run is shown.
         """
 
+    @_builtins.property
+    def time_limit_duration(self) -> _duration_pb2.Duration:
+        """How long the work may take before it is ended, FAILED with reason TIME_LIMIT; absent: as
+        long as it likes.
+        """
+
     def __init__(
         self,
         *,
         command: _abc.Iterable[_builtins.str] | None = ...,
         work_directory: _builtins.str = ...,
         environment: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        time_limit_duration: _duration_pb2.Duration | None = ...,
+        memory_limit_bytes: _builtins.int | None = ...,
+        machine_type: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_memory_limit_bytes", b"_memory_limit_bytes", "memory_limit_bytes", b"memory_limit_bytes", "time_limit_duration", b"time_limit_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "environment", b"environment", "work_directory", b"work_directory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_memory_limit_bytes", b"_memory_limit_bytes", "command", b"command", "environment", b"environment", "machine_type", b"machine_type", "memory_limit_bytes", b"memory_limit_bytes", "time_limit_duration", b"time_limit_duration", "work_directory", b"work_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__memory_limit_bytes: _TypeAlias = _typing.Literal["memory_limit_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_limit_bytes: _TypeAlias = _typing.Literal["_memory_limit_bytes", b"_memory_limit_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_limit_bytes) -> _WhichOneofReturnType__memory_limit_bytes | None: ...
 
 Global___Launch: _TypeAlias = Launch  # noqa: Y015
 
@@ -789,12 +871,17 @@ class ControlRequest(_message.Message):
     DELIVER_TIME_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGE_TIME_FIELD_NUMBER: _builtins.int
     CONFIRM_TIME_FIELD_NUMBER: _builtins.int
+    GRACE_DURATION_FIELD_NUMBER: _builtins.int
+    ESCALATE_TIME_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Made by the server."""
     action: _run_state_pb2.RunAction.ValueType
     """What was asked."""
     requester: _builtins.str
     """Who asked."""
+    result: Global___ControlResult.ValueType
+    """What came of it; unspecified while that is not known."""
     @_builtins.property
     def request_time(self) -> _timestamp_pb2.Timestamp:
         """When the server stored it."""
@@ -811,6 +898,14 @@ class ControlRequest(_message.Message):
     def confirm_time(self) -> _timestamp_pb2.Timestamp:
         """When the agent confirmed that no process is left."""
 
+    @_builtins.property
+    def grace_duration(self) -> _duration_pb2.Duration:
+        """Of a stop: how long the work may take to clean up before it is killed."""
+
+    @_builtins.property
+    def escalate_time(self) -> _timestamp_pb2.Timestamp:
+        """Of a stop: when the grace time was over and what was left was killed; absent if nothing was."""
+
     def __init__(
         self,
         *,
@@ -821,10 +916,13 @@ class ControlRequest(_message.Message):
         deliver_time: _timestamp_pb2.Timestamp | None = ...,
         acknowledge_time: _timestamp_pb2.Timestamp | None = ...,
         confirm_time: _timestamp_pb2.Timestamp | None = ...,
+        grace_duration: _duration_pb2.Duration | None = ...,
+        escalate_time: _timestamp_pb2.Timestamp | None = ...,
+        result: Global___ControlResult.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "confirm_time", b"confirm_time", "deliver_time", b"deliver_time", "request_time", b"request_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "confirm_time", b"confirm_time", "deliver_time", b"deliver_time", "escalate_time", b"escalate_time", "grace_duration", b"grace_duration", "request_time", b"request_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "action", b"action", "confirm_time", b"confirm_time", "deliver_time", b"deliver_time", "request_id", b"request_id", "request_time", b"request_time", "requester", b"requester"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "action", b"action", "confirm_time", b"confirm_time", "deliver_time", b"deliver_time", "escalate_time", b"escalate_time", "grace_duration", b"grace_duration", "request_id", b"request_id", "request_time", b"request_time", "requester", b"requester", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -150,6 +150,10 @@ class _StateReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StateReas
     """The engine refused the launch, for example because the command does not exist."""
     STATE_REASON_SIGNAL: _StateReason.ValueType  # 19
     """The command was ended by a signal that the tracker did not send."""
+    STATE_REASON_STOPPED: _StateReason.ValueType  # 20
+    """A user stopped it."""
+    STATE_REASON_UNCONFIRMED: _StateReason.ValueType  # 21
+    """An admin ended it without proof that nothing of it is left."""
 
 class StateReason(_StateReason, metaclass=_StateReasonEnumTypeWrapper):
     """Why a run is in its state."""
@@ -194,6 +198,10 @@ STATE_REASON_LAUNCH_REFUSED: StateReason.ValueType  # 18
 """The engine refused the launch, for example because the command does not exist."""
 STATE_REASON_SIGNAL: StateReason.ValueType  # 19
 """The command was ended by a signal that the tracker did not send."""
+STATE_REASON_STOPPED: StateReason.ValueType  # 20
+"""A user stopped it."""
+STATE_REASON_UNCONFIRMED: StateReason.ValueType  # 21
+"""An admin ended it without proof that nothing of it is left."""
 Global___StateReason: _TypeAlias = StateReason  # noqa: Y015
 
 class _RunAction:
@@ -210,6 +218,12 @@ class _RunActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunAction.V
     """Close it to new children, by `CloseRun`."""
     RUN_ACTION_UPDATE: _RunAction.ValueType  # 3
     """Change its name, notes, tags, labels or protection, by `UpdateRun`."""
+    RUN_ACTION_STOP: _RunAction.ValueType  # 4
+    """Let it clean up and end, by `StopRun`."""
+    RUN_ACTION_DELETE: _RunAction.ValueType  # 5
+    """Remove it from history for good, by `DeleteRun`."""
+    RUN_ACTION_FORCE_END: _RunAction.ValueType  # 6
+    """End it without proof that nothing of it is left, by `ForceEndRun`; for admins."""
 
 class RunAction(_RunAction, metaclass=_RunActionEnumTypeWrapper):
     """What a user may do with a run now."""
@@ -222,6 +236,12 @@ RUN_ACTION_CLOSE: RunAction.ValueType  # 2
 """Close it to new children, by `CloseRun`."""
 RUN_ACTION_UPDATE: RunAction.ValueType  # 3
 """Change its name, notes, tags, labels or protection, by `UpdateRun`."""
+RUN_ACTION_STOP: RunAction.ValueType  # 4
+"""Let it clean up and end, by `StopRun`."""
+RUN_ACTION_DELETE: RunAction.ValueType  # 5
+"""Remove it from history for good, by `DeleteRun`."""
+RUN_ACTION_FORCE_END: RunAction.ValueType  # 6
+"""End it without proof that nothing of it is left, by `ForceEndRun`; for admins."""
 Global___RunAction: _TypeAlias = RunAction  # noqa: Y015
 
 class _Severity:

@@ -68,6 +68,21 @@ class RunsServiceStub:
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.KillRunRequest.SerializeToString,
                 response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.KillRunResponse.FromString,
                 _registered_method=True)
+        self.StopRun = channel.unary_unary(
+                '/trackside.runs.v1.RunsService/StopRun',
+                request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.StopRunRequest.SerializeToString,
+                response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.StopRunResponse.FromString,
+                _registered_method=True)
+        self.ForceEndRun = channel.unary_unary(
+                '/trackside.runs.v1.RunsService/ForceEndRun',
+                request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ForceEndRunRequest.SerializeToString,
+                response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ForceEndRunResponse.FromString,
+                _registered_method=True)
+        self.DeleteRun = channel.unary_unary(
+                '/trackside.runs.v1.RunsService/DeleteRun',
+                request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteRunRequest.SerializeToString,
+                response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteRunResponse.FromString,
+                _registered_method=True)
         self.ListTasks = channel.unary_unary(
                 '/trackside.runs.v1.RunsService/ListTasks',
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListTasksRequest.SerializeToString,
@@ -179,6 +194,38 @@ class RunsServiceServicer:
         nothing, also after the end that it led to. Fails with
         `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, when the run has ended or nobody
         could end it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopRun(self, request, context):
+        """Lets a run clean up and end, and all children of a parent. Idempotent.
+
+        Returns when the request is stored. The work gets the signal TERM, or KeyboardInterrupt in
+        a program that reports by itself; what is left after the grace time is killed. Then the run
+        is TERMINATED, with reason STOPPED. To ask again changes nothing. A kill overtakes a stop.
+        Fails as `KillRun` does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForceEndRun(self, request, context):
+        """Ends a run whose kill nobody confirms, recorded as unconfirmed. For admins. Idempotent.
+
+        Fails with `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, unless a kill is open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRun(self, request, context):
+        """Removes an ended run, with everything it owns in every service, and all children of a
+        parent, for good. Idempotent for whoever could see it.
+
+        The run is gone when this returns; the other services follow. Fails with
+        `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, while it or a child has not ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -300,6 +347,21 @@ def add_RunsServiceServicer_to_server(servicer, server):
                     servicer.KillRun,
                     request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.KillRunRequest.FromString,
                     response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.KillRunResponse.SerializeToString,
+            ),
+            'StopRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopRun,
+                    request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.StopRunRequest.FromString,
+                    response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.StopRunResponse.SerializeToString,
+            ),
+            'ForceEndRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForceEndRun,
+                    request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ForceEndRunRequest.FromString,
+                    response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ForceEndRunResponse.SerializeToString,
+            ),
+            'DeleteRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRun,
+                    request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteRunRequest.FromString,
+                    response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteRunResponse.SerializeToString,
             ),
             'ListTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTasks,
@@ -518,6 +580,87 @@ class RunsService:
             '/trackside.runs.v1.RunsService/KillRun',
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.KillRunRequest.SerializeToString,
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.KillRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trackside.runs.v1.RunsService/StopRun',
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.StopRunRequest.SerializeToString,
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.StopRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForceEndRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trackside.runs.v1.RunsService/ForceEndRun',
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ForceEndRunRequest.SerializeToString,
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ForceEndRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trackside.runs.v1.RunsService/DeleteRun',
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteRunRequest.SerializeToString,
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -68,6 +68,26 @@ class RunsServiceStub:
     `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, when the run has ended or nobody
     could end it.
     """
+    StopRun: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.StopRunRequest, _runs_service_pb2.StopRunResponse]
+    """Lets a run clean up and end, and all children of a parent. Idempotent.
+
+    Returns when the request is stored. The work gets the signal TERM, or KeyboardInterrupt in
+    a program that reports by itself; what is left after the grace time is killed. Then the run
+    is TERMINATED, with reason STOPPED. To ask again changes nothing. A kill overtakes a stop.
+    Fails as `KillRun` does.
+    """
+    ForceEndRun: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ForceEndRunRequest, _runs_service_pb2.ForceEndRunResponse]
+    """Ends a run whose kill nobody confirms, recorded as unconfirmed. For admins. Idempotent.
+
+    Fails with `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, unless a kill is open.
+    """
+    DeleteRun: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.DeleteRunRequest, _runs_service_pb2.DeleteRunResponse]
+    """Removes an ended run, with everything it owns in every service, and all children of a
+    parent, for good. Idempotent for whoever could see it.
+
+    The run is gone when this returns; the other services follow. Fails with
+    `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, while it or a child has not ended.
+    """
     ListTasks: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ListTasksRequest, _runs_service_pb2.ListTasksResponse]
     """Lists the tasks of a run, in order of creation unless asked otherwise."""
     GetTask: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.GetTaskRequest, _runs_service_pb2.GetTaskResponse]
@@ -146,6 +166,26 @@ class RunsServiceAsyncStub(RunsServiceStub):
     nothing, also after the end that it led to. Fails with
     `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, when the run has ended or nobody
     could end it.
+    """
+    StopRun: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.StopRunRequest, _runs_service_pb2.StopRunResponse]  # type: ignore[assignment]
+    """Lets a run clean up and end, and all children of a parent. Idempotent.
+
+    Returns when the request is stored. The work gets the signal TERM, or KeyboardInterrupt in
+    a program that reports by itself; what is left after the grace time is killed. Then the run
+    is TERMINATED, with reason STOPPED. To ask again changes nothing. A kill overtakes a stop.
+    Fails as `KillRun` does.
+    """
+    ForceEndRun: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ForceEndRunRequest, _runs_service_pb2.ForceEndRunResponse]  # type: ignore[assignment]
+    """Ends a run whose kill nobody confirms, recorded as unconfirmed. For admins. Idempotent.
+
+    Fails with `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, unless a kill is open.
+    """
+    DeleteRun: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.DeleteRunRequest, _runs_service_pb2.DeleteRunResponse]  # type: ignore[assignment]
+    """Removes an ended run, with everything it owns in every service, and all children of a
+    parent, for good. Idempotent for whoever could see it.
+
+    The run is gone when this returns; the other services follow. Fails with
+    `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, while it or a child has not ended.
     """
     ListTasks: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ListTasksRequest, _runs_service_pb2.ListTasksResponse]  # type: ignore[assignment]
     """Lists the tasks of a run, in order of creation unless asked otherwise."""
@@ -258,6 +298,44 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         nothing, also after the end that it led to. Fails with
         `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, when the run has ended or nobody
         could end it.
+        """
+
+    @_abc_1.abstractmethod
+    def StopRun(
+        self,
+        request: _runs_service_pb2.StopRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_service_pb2.StopRunResponse, _abc.Awaitable[_runs_service_pb2.StopRunResponse]]:
+        """Lets a run clean up and end, and all children of a parent. Idempotent.
+
+        Returns when the request is stored. The work gets the signal TERM, or KeyboardInterrupt in
+        a program that reports by itself; what is left after the grace time is killed. Then the run
+        is TERMINATED, with reason STOPPED. To ask again changes nothing. A kill overtakes a stop.
+        Fails as `KillRun` does.
+        """
+
+    @_abc_1.abstractmethod
+    def ForceEndRun(
+        self,
+        request: _runs_service_pb2.ForceEndRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_service_pb2.ForceEndRunResponse, _abc.Awaitable[_runs_service_pb2.ForceEndRunResponse]]:
+        """Ends a run whose kill nobody confirms, recorded as unconfirmed. For admins. Idempotent.
+
+        Fails with `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, unless a kill is open.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteRun(
+        self,
+        request: _runs_service_pb2.DeleteRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_service_pb2.DeleteRunResponse, _abc.Awaitable[_runs_service_pb2.DeleteRunResponse]]:
+        """Removes an ended run, with everything it owns in every service, and all children of a
+        parent, for good. Idempotent for whoever could see it.
+
+        The run is gone when this returns; the other services follow. Fails with
+        `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, while it or a child has not ended.
         """
 
     @_abc_1.abstractmethod
