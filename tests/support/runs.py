@@ -46,6 +46,7 @@ NOW: Final = watch_start_pb2.WatchStart(position=watch_start_pb2.WATCH_POSITION_
 RunState = run_state_pb2.RunState
 PENDING: Final = RunState.RUN_STATE_PENDING
 RUNNING: Final = RunState.RUN_STATE_RUNNING
+STOPPING: Final = RunState.RUN_STATE_STOPPING
 IDLE: Final = RunState.RUN_STATE_IDLE
 COMPLETED: Final = RunState.RUN_STATE_COMPLETED
 FAILED: Final = RunState.RUN_STATE_FAILED
@@ -188,6 +189,14 @@ class Server:
     async def kill(self, run_id: str, caller: Caller = ANN) -> Run:
         request = runs_service_pb2.KillRunRequest(run_id=run_id)
         return (await self.call("KillRun", request, caller)).run
+
+    async def stop(self, run_id: str, caller: Caller = ANN, **fields: Any) -> Run:
+        request = runs_service_pb2.StopRunRequest(run_id=run_id, **fields)
+        return (await self.call("StopRun", request, caller)).run
+
+    async def force_end(self, run_id: str, caller: Caller = ADMIN) -> Run:
+        request = runs_service_pb2.ForceEndRunRequest(run_id=run_id)
+        return (await self.call("ForceEndRun", request, caller)).run
 
     async def tasks(self, run_id: str) -> list[task_pb2.Task]:
         """Return all tasks, page by page."""

@@ -1,6 +1,9 @@
 """Ending runs on request, with proof: requested, delivered, acknowledged, confirmed."""
 
+from dataclasses import dataclass
 from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
 
 from trackside_protos.runs.v1 import report_pb2, run_pb2, run_state_pb2
 from trackside_runs import lifecycle, offers
@@ -11,30 +14,78 @@ from trackside_runs.states import run_state_name
 from trackside_runs.storage.ledger import Ledger
 
 _State: Final = run_state_pb2.RunState
-_KILL: Final = run_state_pb2.RunAction.RUN_ACTION_KILL
+_STOP: Final = run_state_pb2.RUN_ACTION_STOP
+_KILL: Final = run_state_pb2.RUN_ACTION_KILL
+_FORCE_END: Final = run_state_pb2.RUN_ACTION_FORCE_END
 _KILLING: Final = run_state_pb2.ConditionKind.CONDITION_KIND_KILLING
-_KILLED: Final = run_state_pb2.StateReason.STATE_REASON_KILLED
+_Reason: Final = run_state_pb2.StateReason
+_Result: Final = run_pb2.ControlResult
+_AT_WORK: Final = frozenset({_State.RUN_STATE_INITIALIZING, _State.RUN_STATE_RUNNING})
 _REMEMBERED: Final = 16
+_REACHED: Final = ("deliver_time", "acknowledge_time")
+_TIMES: Final = {
+    report_pb2.CONTROL_STEP_ACKNOWLEDGED: _REACHED,
+    report_pb2.CONTROL_STEP_ESCALATED: (*_REACHED, "escalate_time"),
+    report_pb2.CONTROL_STEP_CONFIRMED: (*_REACHED, "confirm_time"),
+}
+"""What is known of a request when a step is reached."""
 
 
-def kill(ledger: Ledger, record: RunRecord, requester: str) -> None:
-    """Have a run ended; a parent's children with it. A second request changes nothing.
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What somebody wants done to a run, and to the children of a parent."""
+
+    action: run_state_pb2.RunAction.ValueType
+    requester: str
+    grace: Duration | None = None
+    """Of a stop."""
+
+
+def stop(ledger: Ledger, record: RunRecord, requester: str, grace: Duration) -> None:
+    """Have a run clean up and end; a parent's children with it. A second time changes nothing.
 
     Raises:
         ActionNotAllowedError: It has ended, or nobody could end it.
     """
-    if record.facts.end_requested_by:
+    if not record.is_end_requested:
+        _require_end(record, "STOP")
+        _end(ledger, record, _Order(_STOP, requester, grace))
+
+
+def kill(ledger: Ledger, record: RunRecord, requester: str) -> None:
+    """Have a run ended at once, also one that is being stopped. A second time changes nothing.
+
+    Raises:
+        ActionNotAllowedError: It has ended, or nobody could end it.
+    """
+    if record.facts.end_action != _KILL:
+        _require_end(record, "KILL")
+        _end(ledger, record, _Order(_KILL, requester))
+
+
+def force_end(ledger: Ledger, record: RunRecord, requester: str) -> None:
+    """End a run whose kill nobody confirms. Whoever has the work is still to kill it.
+
+    Raises:
+        ActionNotAllowedError: No kill is open.
+    """
+    if record.message.state_reason == _Reason.STATE_REASON_UNCONFIRMED:
         return
-    if record.is_final or not offers.can_be_ended(record):
-        raise ActionNotAllowedError(action="KILL", state=run_state_name(record.message.state))
-    _end(ledger, record, requester)
+    if record.is_final or record.facts.end_action != _KILL:
+        state = run_state_name(record.message.state)
+        raise ActionNotAllowedError(action="FORCE_END", state=state)
+    if record.message.is_parent:
+        for child in ledger.open_children(record):
+            _force(ledger, child, requester)
+    else:
+        _force(ledger, record, requester)
 
 
 def note_step(ledger: Ledger, record: RunRecord, told: report_pb2.ControlReport) -> None:
     """Note how far the authority has got with a request. A repeated word changes nothing."""
     for request in record.message.control_requests:
         if request.request_id == told.request_id:
-            _note(ledger, record, request, told.step)
+            _note(ledger, record, request, told)
 
 
 def note_delivered(ledger: Ledger, record: RunRecord, request_id: str) -> None:
@@ -45,43 +96,75 @@ def note_delivered(ledger: Ledger, record: RunRecord, request_id: str) -> None:
             record.touch()
 
 
-def _end(ledger: Ledger, record: RunRecord, requester: str) -> None:
-    record.facts.end_requested_by = requester
-    request = _request(ledger, record, requester)
+def _require_end(record: RunRecord, action: str) -> None:
+    if record.is_final or not offers.can_be_ended(record):
+        raise ActionNotAllowedError(action=action, state=run_state_name(record.message.state))
+
+
+def _end(ledger: Ledger, record: RunRecord, order: _Order) -> None:
+    record.facts.end_requested_by = order.requester
+    record.facts.end_action = order.action
+    request = _request(ledger, record, order)
     if record.message.is_parent:
-        _end_children(ledger, record, requester)
+        _end_children(ledger, record, order)
     elif record.facts.authority and not record.is_ended:
-        record.set_condition(_KILLING, since_ms=ledger.now_ms)
+        _note_killing(ledger, record, order)
         ledger.agents.add_request(record, request.request_id)
-        offers.refresh(record)
-        record.touch()
     else:
         # Nobody has it: it waits for an agent, or it is IDLE.
         request.confirm_time.CopyFrom(lifecycle.now(ledger))
-        lifecycle.enter(ledger, record, lifecycle.Move(_State.RUN_STATE_TERMINATED, _KILLED))
+        request.result = _Result.CONTROL_RESULT_NOTHING_FOUND
+        move = lifecycle.Move(_State.RUN_STATE_TERMINATED, record.end_reason)
+        lifecycle.enter(ledger, record, move)
 
 
-def _end_children(ledger: Ledger, parent: RunRecord, requester: str) -> None:
+def _end_children(ledger: Ledger, parent: RunRecord, order: _Order) -> None:
     is_idle = parent.is_ended
     if not is_idle:
         parent.message.closed = True
-        parent.set_condition(_KILLING, since_ms=ledger.now_ms)
-        offers.refresh(parent)
-        parent.touch()
+        _note_killing(ledger, parent, order)
     for child in ledger.open_children(parent):
-        if not child.facts.end_requested_by and offers.can_be_ended(child):
-            _end(ledger, child, requester)
+        is_asked = child.facts.end_action in (order.action, _KILL)
+        if not is_asked and offers.can_be_ended(child):
+            _end(ledger, child, order)
     if is_idle:
-        move = lifecycle.Move(_State.RUN_STATE_TERMINATED, _KILLED)
+        move = lifecycle.Move(_State.RUN_STATE_TERMINATED, parent.end_reason)
         lifecycle.enter(ledger, parent, move)
     else:
         lifecycle.end_parent_if_done(ledger, parent)
 
 
-def _request(ledger: Ledger, record: RunRecord, requester: str) -> run_pb2.ControlRequest:
+def _note_killing(ledger: Ledger, record: RunRecord, order: _Order) -> None:
+    if order.action == _KILL:
+        record.set_condition(_KILLING, since_ms=ledger.now_ms)
+    offers.refresh(record)
+    record.touch()
+
+
+def _force(ledger: Ledger, record: RunRecord, requester: str) -> None:
+    for request in record.message.control_requests:
+        if not request.HasField("confirm_time"):
+            request.result = _Result.CONTROL_RESULT_UNCONFIRMED
+    request = _request(ledger, record, _Order(_FORCE_END, requester))
+    request.result = _Result.CONTROL_RESULT_UNCONFIRMED
+    move = lifecycle.Move(
+        _State.RUN_STATE_TERMINATED,
+        _Reason.STATE_REASON_UNCONFIRMED,
+        f"Ended by {requester} without proof that nothing of it is left.",
+        is_forced=True,
+    )
+    lifecycle.enter(ledger, record, move)
+
+
+def _request(ledger: Ledger, record: RunRecord, order: _Order) -> run_pb2.ControlRequest:
     requests = record.message.control_requests
     del requests[: max(0, len(requests) - _REMEMBERED + 1)]
-    request = requests.add(request_id=new_identifier(), action=_KILL, requester=requester)
+    request = requests.add(
+        request_id=new_identifier(),
+        action=order.action,
+        requester=order.requester,
+        grace_duration=order.grace,
+    )
     request.request_time.CopyFrom(lifecycle.now(ledger))
     record.touch()
     return request
@@ -91,14 +174,33 @@ def _note(
     ledger: Ledger,
     record: RunRecord,
     request: run_pb2.ControlRequest,
-    step: report_pb2.ControlStep.ValueType,
+    told: report_pb2.ControlReport,
 ) -> None:
-    times = ["deliver_time", "acknowledge_time"]
-    if step == report_pb2.CONTROL_STEP_CONFIRMED:
-        times.append("confirm_time")
-    missing = [name for name in times if not request.HasField(name)]  # pyright: ignore[reportArgumentType]  # names of fields
+    missing = [name for name in _TIMES[told.step] if not request.HasField(name)]  # pyright: ignore[reportArgumentType]  # names of fields
+    if not missing:
+        return
     for name in missing:
         getattr(request, name).CopyFrom(lifecycle.now(ledger))
-    if missing:
-        ledger.agents.remove_request(request.request_id)
-        record.touch()
+    if told.step == report_pb2.CONTROL_STEP_CONFIRMED:
+        is_nothing = told.nothing_found
+        request.result = (
+            _Result.CONTROL_RESULT_NOTHING_FOUND if is_nothing else _Result.CONTROL_RESULT_ENDED
+        )
+    ledger.agents.remove_request(request.request_id)
+    record.touch()
+    if not record.is_ended:
+        _show_step(ledger, record, request, told.step)
+
+
+def _show_step(
+    ledger: Ledger,
+    record: RunRecord,
+    request: run_pb2.ControlRequest,
+    step: report_pb2.ControlStep.ValueType,
+) -> None:
+    """Show by state and condition that the work is being ended."""
+    if step == report_pb2.CONTROL_STEP_ESCALATED:
+        record.set_condition(_KILLING, since_ms=ledger.now_ms)
+    if request.action == _STOP and record.message.state in _AT_WORK:
+        move = lifecycle.Move(_State.RUN_STATE_STOPPING, _Reason.STATE_REASON_STOPPED)
+        lifecycle.enter(ledger, record, move)

@@ -24,6 +24,7 @@ from trackside_runs.tallies import put_task, recount
 _State: Final = run_state_pb2.RunState
 _Reason: Final = run_state_pb2.StateReason
 _Condition: Final = run_state_pb2.ConditionKind
+_Result: Final = run_pb2.ControlResult
 _EXECUTING: Final = frozenset(
     {_State.RUN_STATE_INITIALIZING, _State.RUN_STATE_RUNNING, _State.RUN_STATE_STOPPING}
 )
@@ -46,6 +47,8 @@ class Move:
     """How the work ended, if the state is IDLE."""
     exit_code: int | None = None
     exit_signal: int | None = None
+    is_forced: bool = False
+    """Whether whoever has the work may still be at it, and is still to end it."""
 
 
 def enter(ledger: Ledger, record: RunRecord, move: Move) -> None:
@@ -58,12 +61,12 @@ def enter(ledger: Ledger, record: RunRecord, move: Move) -> None:
     if before == _State.RUN_STATE_PENDING and move.state != before:
         ledger.agents.dequeue(record)
     if move.state in ENDED_RUN_STATES and before not in ENDED_RUN_STATES:
-        _end_work(ledger, record)
+        _end_work(ledger, record, move)
     if move.state in FINAL_RUN_STATES:
         record.facts.final_ms = ledger.now_ms
         record.clear_conditions(_Condition.CONDITION_KIND_KILLING)
         if move.producer_id or run.is_parent:
-            _confirm_requests(ledger, record)
+            _conclude_requests(ledger, record)
     offers.refresh(record)
     ledger.change_run(record, origin(move.producer_id, move.time))
     if run.parent_run_id and before != move.state:
@@ -125,8 +128,8 @@ def end_parent_if_done(ledger: Ledger, parent: RunRecord) -> None:
     run = parent.message
     if parent.is_ended or not run.closed or run.children.ended_count < run.children.total_count:
         return
-    if parent.facts.end_requested_by:
-        move = Move(_State.RUN_STATE_TERMINATED, _Reason.STATE_REASON_KILLED)
+    if parent.is_end_requested:
+        move = Move(_State.RUN_STATE_TERMINATED, parent.end_reason)
     elif parent.facts.completed_children == run.children.total_count:
         move = Move(_State.RUN_STATE_COMPLETED)
     else:
@@ -171,7 +174,7 @@ def _note_times(run: run_pb2.Run, before: RunStateValue, happened: Timestamp) ->
         run.end_time.CopyFrom(happened)
 
 
-def _end_work(ledger: Ledger, record: RunRecord) -> None:
+def _end_work(ledger: Ledger, record: RunRecord, move: Move) -> None:
     record.clear_conditions(
         _Condition.CONDITION_KIND_DISCONNECTED, _Condition.CONDITION_KIND_STALLED
     )
@@ -180,7 +183,7 @@ def _end_work(ledger: Ledger, record: RunRecord) -> None:
     if run.state == _State.RUN_STATE_COMPLETED and run.progress.HasField("percent"):
         run.progress.percent = 100.0
     abort_open_tasks(ledger, record)
-    ledger.agents.release(record)
+    ledger.agents.release(record, is_let_off=not move.is_forced)
     _forget_secrets(ledger, record)
 
 
@@ -203,12 +206,17 @@ def _abort(
     put_task(ledger, record, task, open_task, b"")
 
 
-def _confirm_requests(ledger: Ledger, record: RunRecord) -> None:
+def _conclude_requests(ledger: Ledger, record: RunRecord) -> None:
     # The authority's word that the run has ended answers every request to end it, also one
     # that came when the word was on its way; a parent's is answered by its children's end.
     for request in record.message.control_requests:
         if not request.HasField("confirm_time"):
             request.confirm_time.CopyFrom(now(ledger))
+        if not request.result:
+            is_carried_out = request.HasField("acknowledge_time") or record.message.is_parent
+            request.result = _Result.CONTROL_RESULT_NOTHING_FOUND
+            if is_carried_out:
+                request.result = _Result.CONTROL_RESULT_ENDED
 
 
 def _forget_secrets(ledger: Ledger, record: RunRecord) -> None:

@@ -6,9 +6,7 @@ from trackside_protos.runs.v1 import output_pb2, run_pb2, run_state_pb2
 from trackside_runs.record import RunRecord
 
 _IDLE: Final = run_state_pb2.RUN_STATE_IDLE
-_KILL: Final = run_state_pb2.RUN_ACTION_KILL
-_UPDATE: Final = run_state_pb2.RUN_ACTION_UPDATE
-_CLOSE: Final = run_state_pb2.RUN_ACTION_CLOSE
+_Action: Final = run_state_pb2.RunAction
 _FOLLOWING_FACETS: Final = frozenset(
     {
         run_pb2.RUN_FACET_ERROR,
@@ -33,14 +31,25 @@ def can_be_ended(record: RunRecord) -> bool:
 def refresh(record: RunRecord) -> None:
     """Set the actions and facets that follow from the run as it is now."""
     run = record.message
-    actions = [_UPDATE]
-    if can_be_ended(record) and not record.facts.end_requested_by:
-        actions.insert(0, _KILL)
-    if run.is_parent and not run.closed and not record.is_ended:
-        actions.append(_CLOSE)
-    run.actions[:] = actions
+    run.actions[:] = _actions(record)
     kept = [facet for facet in run.facets if facet not in _FOLLOWING_FACETS]
     run.facets[:] = sorted(kept + _following(record))
+
+
+def _actions(record: RunRecord) -> list[run_state_pb2.RunAction.ValueType]:
+    run, asked = record.message, record.facts.end_action
+    actions: list[run_state_pb2.RunAction.ValueType] = []
+    if can_be_ended(record):
+        if not asked:
+            actions.append(_Action.RUN_ACTION_STOP)
+        is_kill_asked = asked == _Action.RUN_ACTION_KILL
+        actions.append(_Action.RUN_ACTION_FORCE_END if is_kill_asked else _Action.RUN_ACTION_KILL)
+    actions.append(_Action.RUN_ACTION_UPDATE)
+    if run.is_parent and not run.closed and not record.is_ended:
+        actions.append(_Action.RUN_ACTION_CLOSE)
+    if record.is_final:
+        actions.append(_Action.RUN_ACTION_DELETE)
+    return actions
 
 
 def _following(record: RunRecord) -> list[run_pb2.RunFacet.ValueType]:

@@ -25,7 +25,9 @@ class RunFacts:
     request_digest: str = ""
     """The SHA-256 of the request that created it, to tell a repeated request from another."""
     end_requested_by: str = ""
-    """Who had it killed, once that was accepted."""
+    """Who had it ended, once that was accepted; the latest, if a kill overtook a stop."""
+    end_action: int = 0
+    """What was accepted to end it: the `RunAction` STOP or KILL; 0: nothing."""
     final_ms: int = 0
     """When its final state was stored, by the server's clock."""
     task_count: int = 0
@@ -100,6 +102,18 @@ class RunRecord:
     def is_final(self) -> bool:
         """Whether its state never changes again."""
         return self.message.state in FINAL_RUN_STATES
+
+    @property
+    def is_end_requested(self) -> bool:
+        """Whether a stop or kill was accepted."""
+        return self.facts.end_action != 0
+
+    @property
+    def end_reason(self) -> run_state_pb2.StateReason.ValueType:
+        """Why a run is TERMINATED whose end was asked for."""
+        if self.facts.end_action == run_state_pb2.RUN_ACTION_STOP:
+            return run_state_pb2.STATE_REASON_STOPPED
+        return run_state_pb2.STATE_REASON_KILLED
 
     @property
     def has_open_tasks(self) -> bool:

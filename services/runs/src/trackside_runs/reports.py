@@ -30,7 +30,6 @@ from trackside_runs.tasks import process_of, report_task
 _SKEW_MS: Final = 60_000
 _Change: Final = change_pb2.RunChange
 _Condition: Final = run_state_pb2.ConditionKind
-_Reason: Final = run_state_pb2.StateReason
 _SILENT: Final = frozenset({"heartbeat", "closed", None})
 _TAKEN_LATE: Final = frozenset({"output", "gap", "closed", "heartbeat", "control"})
 
@@ -57,6 +56,7 @@ class ReportTaker:
             "control": self._take_control,
             "result": self._take_result,
             "gap": self._take_gap,
+            "usage": self._take_usage,
         }
 
     def take(self, reports: Sequence[report_pb2.RunReport]) -> None:
@@ -136,18 +136,18 @@ class ReportTaker:
             self._keep_hints(state)
             self._ignore(report)
             return
-        is_killed = is_end and bool(self._record.facts.end_requested_by)
+        is_asked_for = is_end and self._record.is_end_requested
         landed = landing(
             state.state,
             is_protected=run.termination_protection,
-            is_end_requested=is_killed,
+            is_end_requested=is_asked_for,
         )
         lifecycle.enter(
             self._ledger,
             self._record,
             lifecycle.Move(
                 landed.state,
-                _Reason.STATE_REASON_KILLED if is_killed else state.reason,
+                self._record.end_reason if is_asked_for else state.reason,
                 state.message,
                 state.engine_state,
                 time=self._time(report),
@@ -249,6 +249,11 @@ class ReportTaker:
         masking.mask_struct(result.values)
         self._record.message.result.CopyFrom(result)
         self._record.touch()
+
+    def _take_usage(self, usage: run_pb2.Usage, _: report_pb2.RunReport) -> None:
+        if self._is_authority:
+            self._record.message.usage.CopyFrom(usage)
+            self._record.touch()
 
     def _take_gap(self, gap: report_pb2.GapReport, report: report_pb2.RunReport) -> None:
         self._ledger.change(self._record, _Change.GAP_FIELD_NUMBER, gap, self._origin(report))

@@ -1,11 +1,16 @@
 """Refusing requests that are wrong whatever the state, with each field that is."""
 
 from collections.abc import Sequence
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
 
 from trackside_protos.runners.v1 import runners_service_pb2
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs.validation import requests as checks
 from trackside_serving.errors import InvalidFieldError, TooManyItemsError, Violation
+
+_USUAL_GRACE_SECONDS: Final = 10
 
 
 def require_run_id(run_id: str) -> None:
@@ -55,6 +60,18 @@ def require_closing(request: runs_service_pb2.CloseRunRequest) -> None:
         InvalidFieldError: Fields are wrong.
     """
     _require_none(checks.check_closing(request))
+
+
+def require_grace(request: runs_service_pb2.StopRunRequest) -> Duration:
+    """Return how long a stop lets the work clean up.
+
+    Raises:
+        InvalidFieldError: It is out of range.
+    """
+    _require_none(checks.check_stop(request))
+    if request.HasField("grace_duration"):
+        return request.grace_duration
+    return Duration(seconds=_USUAL_GRACE_SECONDS)
 
 
 def require_task_states(states: Sequence[int]) -> None:

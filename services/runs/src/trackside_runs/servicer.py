@@ -70,6 +70,8 @@ class RunsServicer:
             "UpdateRun": self.update_run,
             "CloseRun": self.close_run,
             "KillRun": self.kill_run,
+            "StopRun": self.stop_run,
+            "ForceEndRun": self.force_end_run,
             "ListTasks": self.list_tasks,
             "GetTask": self.get_task,
             "ListProcesses": self.list_processes,
@@ -136,19 +138,25 @@ class RunsServicer:
     async def kill_run(
         self, request: runs_service_pb2.KillRunRequest, call: Call
     ) -> runs_service_pb2.KillRunResponse:
-        subject = call.caller.subject
-        requests.require_run_id(request.run_id)
-        # Locked together with the parent, in the order in which everybody locks.
-        children = await self._database.read(
-            lambda connection: queries.open_children(connection, request.run_id)
-        )
-        run = await self._act(
+        run = await self._end(request.run_id, call, control.kill)
+        return runs_service_pb2.KillRunResponse(run=run)
+
+    async def stop_run(
+        self, request: runs_service_pb2.StopRunRequest, call: Call
+    ) -> runs_service_pb2.StopRunResponse:
+        grace = requests.require_grace(request)
+        run = await self._end(
             request.run_id,
             call,
-            lambda ledger, record: control.kill(ledger, record, subject),
-            also_locked=children,
+            lambda ledger, record, requester: control.stop(ledger, record, requester, grace),
         )
-        return runs_service_pb2.KillRunResponse(run=run)
+        return runs_service_pb2.StopRunResponse(run=run)
+
+    async def force_end_run(
+        self, request: runs_service_pb2.ForceEndRunRequest, call: Call
+    ) -> runs_service_pb2.ForceEndRunResponse:
+        run = await self._end(request.run_id, call, control.force_end)
+        return runs_service_pb2.ForceEndRunResponse(run=run)
 
     # Parts.
 
@@ -284,6 +292,19 @@ class RunsServicer:
         return runs_service_pb2.GetStateGraphResponse(graph=state_graph())
 
     # Shared.
+
+    async def _end(
+        self, run_id: str, call: Call, end: Callable[[Ledger, RunRecord, str], None]
+    ) -> run_pb2.Run:
+        requests.require_run_id(run_id)
+        subject = call.caller.subject
+        # Locked together with the parent, in the order in which everybody locks.
+        children = await self._database.read(
+            lambda connection: queries.open_children(connection, run_id)
+        )
+        return await self._act(
+            run_id, call, lambda ledger, record: end(ledger, record, subject), also_locked=children
+        )
 
     async def _act(
         self,

@@ -46,7 +46,7 @@ def _enter(ledger: Ledger, record: RunRecord, verdict: Verdict) -> None:
         landed = landing(
             _State.RUN_STATE_FAILED,
             is_protected=record.message.termination_protection,
-            is_end_requested=bool(record.facts.end_requested_by),
+            is_end_requested=record.is_end_requested,
         )
         move = lifecycle.Move(
             landed.state, verdict.failure, _MESSAGES[verdict.failure], outcome=landed.outcome

@@ -193,6 +193,14 @@ REASON_MEANINGS: Final[dict[StateReason.ValueType, tuple[tuple[RunStateValue, ..
         _FAILURE,
         "The command was ended by a signal that the tracker did not send.",
     ),
+    StateReason.STATE_REASON_STOPPED: (
+        (RunState.RUN_STATE_STOPPING, RunState.RUN_STATE_TERMINATED),
+        "A user stopped it.",
+    ),
+    StateReason.STATE_REASON_UNCONFIRMED: (
+        (RunState.RUN_STATE_TERMINATED,),
+        "An admin ended it without proof that nothing of it is left.",
+    ),
 }
 """For each reason the states it stands beside, and what it means."""
 

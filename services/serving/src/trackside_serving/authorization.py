@@ -21,6 +21,9 @@ RULES: Final[Mapping[str, frozenset[Role]]] = {
     "/trackside.runs.v1.RunsService/UpdateRun": USERS,
     "/trackside.runs.v1.RunsService/CloseRun": USERS,
     "/trackside.runs.v1.RunsService/KillRun": USERS,
+    "/trackside.runs.v1.RunsService/StopRun": USERS,
+    "/trackside.runs.v1.RunsService/ForceEndRun": frozenset({Role.ADMIN}),
+    "/trackside.runs.v1.RunsService/DeleteRun": USERS,
     "/trackside.runs.v1.RunsService/ListTasks": READERS,
     "/trackside.runs.v1.RunsService/GetTask": READERS,
     "/trackside.runs.v1.RunsService/ListProcesses": READERS,
@@ -58,6 +61,8 @@ CONTROL: Final = frozenset(
         "/grpc.health.v1.Health/Check",
         "/trackside.runs.v1.RunsService/GetRun",
         "/trackside.runs.v1.RunsService/KillRun",
+        "/trackside.runs.v1.RunsService/StopRun",
+        "/trackside.runs.v1.RunsService/ForceEndRun",
         "/trackside.servers.v1.ServersService/GetServer",
     }
 )

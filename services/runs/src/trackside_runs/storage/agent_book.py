@@ -16,6 +16,7 @@ class AgentBook:
         self._queued: dict[str, RunRecord] = {}
         self._dequeued: list[str] = []
         self._released: list[str] = []
+        self._let_off: list[str] = []
         self.has_work = False
         """Whether agents may now have something to claim."""
         self.has_requests = False
@@ -47,11 +48,13 @@ class AgentBook:
             ],
         )
 
-    def release(self, record: RunRecord) -> None:
-        """Take a run from whoever has it, and drop what is still asked."""
+    def release(self, record: RunRecord, *, is_let_off: bool = True) -> None:
+        """Take a run from whoever has it, and unless it is not let off, drop what is asked."""
         if not record.facts.authority:
             return  # nobody ever had it
         self._released.append(record.run_id)
+        if is_let_off:
+            self._let_off.append(record.run_id)
         self.has_work |= record.facts.is_launched  # there is room for another
 
     def add_request(self, record: RunRecord, request_id: str) -> None:
@@ -87,7 +90,7 @@ class AgentBook:
         for table, run_ids in (
             (fact_tables.QUEUED_RUN, self._dequeued),
             (fact_tables.ASSIGNMENT, self._released),
-            (fact_tables.CONTROL, self._released),
+            (fact_tables.CONTROL, self._let_off),
         ):
             for start in range(0, len(run_ids), IDS_A_QUERY):
                 some = run_ids[start : start + IDS_A_QUERY]

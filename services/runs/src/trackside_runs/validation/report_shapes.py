@@ -189,6 +189,10 @@ REPORT: Final = Shape(
         "control": Shape(
             {"request_id": present(one_line(64)), "step": known(ControlStep.DESCRIPTOR)},
             required=("request_id", "step"),
+            free=("nothing_found",),
+        ),
+        "usage": Shape(
+            {"processor_duration": lasting(0, 315_576_000_000), "peak_memory_bytes": between(0)}
         ),
         "result": RESULT,
         "gap": Shape(

@@ -9,6 +9,7 @@ from trackside_protos.runs.v1.runs_service_pb2 import (
     CloseRunRequest,
     CreateRunRequest,
     ReportRunRequest,
+    StopRunRequest,
     UpdateRunRequest,
 )
 from trackside_protos.runs.v1.task_pb2 import TaskState
@@ -21,6 +22,7 @@ from trackside_runs.validation.rules import (
     each,
     identifier,
     known,
+    lasting,
     one_line,
 )
 from trackside_runs.validation.run_shapes import LINE, PRODUCER_ID, RESULT, RUN, RUNNER
@@ -69,6 +71,9 @@ _HELLO: Final = Shape(
     required=("agent_id",),
 )
 _CREATE: Final = Shape({"run": RUN, "producer_id": PRODUCER_ID}, required=("run",))
+_STOP: Final = Shape(
+    {"run_id": identifier, "grace_duration": lasting(0, 86_400)}, required=("run_id",)
+)
 _CLOSE: Final = Shape({"run_id": identifier, "result": RESULT}, required=("run_id",))
 
 
@@ -114,6 +119,13 @@ def check_closing(request: CloseRunRequest) -> Sequence[Violation]:
     """Return what is wrong with a request to close a parent."""
     violations = Violations()
     _CLOSE(violations, "", request)
+    return violations.found
+
+
+def check_stop(request: StopRunRequest) -> Sequence[Violation]:
+    """Return what is wrong with a request to stop a run."""
+    violations = Violations()
+    _STOP(violations, "", request)
     return violations.found
 
 

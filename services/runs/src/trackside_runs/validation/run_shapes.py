@@ -108,7 +108,14 @@ PROVENANCE: Final = every(
 LAUNCH: Final = every(
     at_most_bytes(4 * _MIB),
     Shape(
-        {"command": COMMAND, "work_directory": PATH, "environment": ENVIRONMENT},
+        {
+            "command": COMMAND,
+            "work_directory": PATH,
+            "environment": ENVIRONMENT,
+            "time_limit_duration": lasting(1, 366 * _DAY),
+            "memory_limit_bytes": between(_MIB),
+            "machine_type": one_line(256),
+        },
         required=("command",),
     ),
 )
