@@ -35,3 +35,30 @@ def output_option(function: FunctionT) -> FunctionT:
 def run_argument(function: FunctionT) -> FunctionT:
     """Add the argument RUN."""
     return click.argument("run", metavar="RUN")(function)
+
+
+def asking_options(function: FunctionT) -> FunctionT:
+    """Add the arguments RUN... and the options of a command that asks before it acts."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Only show what would be done."),
+        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+        click.argument("runs", metavar="RUN...", nargs=-1, required=True),
+    ):
+        function = option(function)
+    return function
+
+
+def ending_options(function: FunctionT) -> FunctionT:
+    """Add what every command that ends runs takes."""
+    for option in (
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0),
+            default=60.0,
+            show_default=True,
+            help="Wait at most so many seconds for the proof; then exit 7.",
+        ),
+        click.option("--no-wait", is_flag=True, help="Do not wait until no process is left."),
+    ):
+        function = option(function)
+    return asking_options(function)
