@@ -33,6 +33,8 @@ COMMANDS: Final[Mapping[str, CommandPlace]] = {
     "delete": CommandPlace(
         "trackside.cli.commands.delete:delete", "Remove ended runs from history for good."
     ),
+    "tag": CommandPlace("trackside.cli.commands.tag:tag", "Add and remove tags of a run."),
+    "note": CommandPlace("trackside.cli.commands.note:note", "Show or replace a run's note."),
     "sync": CommandPlace(
         "trackside.cli.commands.sync:sync", "Deliver what programs reported without a server."
     ),
