@@ -10,6 +10,9 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 FORMAT_NAMES = ("table", "wide", "json", "yaml", "name")
 """What `-o` takes; written out here because the formats' own module imports protobuf."""
 
+LIST_FORMAT_NAMES = ("table", "wide", "json", "jsonl", "yaml", "csv", "name")
+"""What `-o` takes where there is a list to show."""
+
 
 def server_option(function: FunctionT) -> FunctionT:
     """Add `--server`."""
@@ -29,6 +32,28 @@ def output_option(function: FunctionT) -> FunctionT:
         default="table",
         show_default=True,
         help="The format; json and yaml are proto3-JSON, name is one id a line.",
+    )(function)
+
+
+def listing_options(function: FunctionT) -> FunctionT:
+    """Add what every list takes: `-o` with all formats, and `--no-pager`."""
+    function = pager_option(function)
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(LIST_FORMAT_NAMES),
+        default="table",
+        show_default=True,
+        help="The format; `trackside help formats` explains them.",
+    )(function)
+
+
+def pager_option(function: FunctionT) -> FunctionT:
+    """Add `--no-pager`."""
+    return click.option(
+        "--no-pager",
+        is_flag=True,
+        help="Write what does not fit on the screen without stopping.",
     )(function)
 
 

@@ -1,6 +1,5 @@
 """`trackside logs`: a run's log, and what is new in it."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import wraps
@@ -9,7 +8,7 @@ from typing import Any, Final
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from trackside.cli.formats import plain
+from trackside.cli.formats import json_line, plain
 from trackside.cli.option_types import MOMENT
 from trackside.cli.options import run_argument, server_option
 from trackside.cli.parameters import AssignmentError, assignments
@@ -185,4 +184,4 @@ def _write(
 
 def _json_line(line: LogLine) -> str:
     entry = {"sequence": str(line.sequence), "late": line.late, **plain(line.entry)}
-    return json.dumps(entry, ensure_ascii=False) + "\n"
+    return json_line(entry) + "\n"
