@@ -1,7 +1,10 @@
 """Runs command lines of `trackside` in this process."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from typing_extensions import override
 
 
 @dataclass(frozen=True)
@@ -15,3 +18,11 @@ class Done:
 
 Command = Callable[..., Done]
 """Runs one command line, given its words."""
+
+
+class Keyboard(io.StringIO):
+    """Stands for stdin with a person before it, who types what is given."""
+
+    @override
+    def isatty(self) -> bool:
+        return True

@@ -1,5 +1,6 @@
 """Random identifiers as every client and service of Trackside makes them."""
 
+import hashlib
 import secrets
 from typing import Final
 
@@ -12,5 +13,14 @@ LENGTH: Final = 16
 
 def new_identifier() -> str:
     """Return a new random identifier, for example of a run."""
-    bits = secrets.randbits(5 * LENGTH)
+    return _spelled(secrets.randbits(5 * LENGTH))
+
+
+def identifier_of(*words: str) -> str:
+    """Return the identifier that stands for `words`: always the same one for the same words."""
+    digest = hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).digest()
+    return _spelled(int.from_bytes(digest[: 5 * LENGTH // 8]))
+
+
+def _spelled(bits: int) -> str:
     return "".join(ALPHABET[bits >> shift & 31] for shift in range(0, 5 * LENGTH, 5))

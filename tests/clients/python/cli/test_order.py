@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from trackside.cli.order import Order, Shell
@@ -40,6 +42,27 @@ def test_what_is_said_goes_before_what_is_found() -> None:
 
     assert run.launch.work_directory == "/tmp"  # noqa: S108  # see above
     assert run.launch.environment["PATH"] == "/bin"
+
+
+def test_variables_of_files_stand_between_the_shells_and_those_that_were_said() -> None:
+    run = _ordered(environment=("A=1",), from_files={"A": "0", "B": "2", "PATH": "/bin"})
+
+    assert dict(run.launch.environment) == {"PATH": "/bin", "A": "1", "B": "2"}
+
+
+def test_limits_and_machine_type_are_the_launchs() -> None:
+    run = _ordered(time_limit=timedelta(hours=1), memory_limit=2_000_000_000, machine_type="big")
+
+    assert run.launch.time_limit_duration.seconds == 3600
+    assert run.launch.memory_limit_bytes == 2_000_000_000
+    assert run.launch.machine_type == "big"
+
+
+def test_without_limits_none_is_set() -> None:
+    launch = _ordered().launch
+
+    assert not launch.HasField("time_limit_duration")
+    assert not launch.HasField("memory_limit_bytes")
 
 
 def test_names_tags_labels_and_parameters_are_the_runs() -> None:

@@ -26,7 +26,15 @@ COMMANDS: Final[Mapping[str, CommandPlace]] = {
     ),
     "logs": CommandPlace("trackside.cli.commands.logs:logs", "Show a run's log; -f follows it."),
     "watch": CommandPlace("trackside.cli.commands.watch:watch", "Watch a run, or your runs, live."),
+    "stop": CommandPlace(
+        "trackside.cli.commands.stop:stop", "Let runs clean up and end, with proof."
+    ),
     "kill": CommandPlace("trackside.cli.commands.kill:kill", "End runs at once, with proof."),
+    "delete": CommandPlace(
+        "trackside.cli.commands.delete:delete", "Remove ended runs from history for good."
+    ),
+    "tag": CommandPlace("trackside.cli.commands.tag:tag", "Add and remove tags of a run."),
+    "note": CommandPlace("trackside.cli.commands.note:note", "Show or replace a run's note."),
     "sync": CommandPlace(
         "trackside.cli.commands.sync:sync", "Deliver what programs reported without a server."
     ),

@@ -10,6 +10,9 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 FORMAT_NAMES = ("table", "wide", "json", "yaml", "name")
 """What `-o` takes; written out here because the formats' own module imports protobuf."""
 
+LIST_FORMAT_NAMES = ("table", "wide", "json", "jsonl", "yaml", "csv", "name")
+"""What `-o` takes where there is a list to show."""
+
 
 def server_option(function: FunctionT) -> FunctionT:
     """Add `--server`."""
@@ -32,6 +35,55 @@ def output_option(function: FunctionT) -> FunctionT:
     )(function)
 
 
+def listing_options(function: FunctionT) -> FunctionT:
+    """Add what every list takes: `-o` with all formats, and `--no-pager`."""
+    function = pager_option(function)
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(LIST_FORMAT_NAMES),
+        default="table",
+        show_default=True,
+        help="The format; `trackside help formats` explains them.",
+    )(function)
+
+
+def pager_option(function: FunctionT) -> FunctionT:
+    """Add `--no-pager`."""
+    return click.option(
+        "--no-pager",
+        is_flag=True,
+        help="Write what does not fit on the screen without stopping.",
+    )(function)
+
+
 def run_argument(function: FunctionT) -> FunctionT:
     """Add the argument RUN."""
     return click.argument("run", metavar="RUN")(function)
+
+
+def asking_options(function: FunctionT) -> FunctionT:
+    """Add the arguments RUN... and the options of a command that asks before it acts."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Only show what would be done."),
+        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+        click.argument("runs", metavar="RUN...", nargs=-1, required=True),
+    ):
+        function = option(function)
+    return function
+
+
+def ending_options(function: FunctionT) -> FunctionT:
+    """Add what every command that ends runs takes."""
+    for option in (
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0),
+            default=60.0,
+            show_default=True,
+            help="Wait at most so many seconds for the proof; then exit 7.",
+        ),
+        click.option("--no-wait", is_flag=True, help="Do not wait until no process is left."),
+    ):
+        function = option(function)
+    return asking_options(function)

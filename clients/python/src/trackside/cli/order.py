@@ -1,8 +1,11 @@
 """What somebody wants to have run, and the message that asks for it; no I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
 
 from trackside.cli.parameters import assignments, axis_of, value_of
 from trackside_protos.runs.v1.run_pb2 import Launch, Run, Sweep
@@ -32,6 +35,11 @@ class Order:
     runner: str = "local"
     workdir: str | None = None
     environment: tuple[str, ...] = ()
+    from_files: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Variables that files named; `environment` goes before them."""
+    time_limit: timedelta | None = None
+    memory_limit: int | None = None
+    machine_type: str = ""
     axes: tuple[str, ...] = ()
     parallelism: int = 0
     protect: bool = False
@@ -68,8 +76,18 @@ class Order:
         return Launch(
             command=self.command,
             work_directory=self.workdir or shell.directory,
-            environment=passed_on | assignments(self.environment),
+            environment={**passed_on, **self.from_files, **assignments(self.environment)},
+            time_limit_duration=self._time_limit(),
+            memory_limit_bytes=self.memory_limit,
+            machine_type=self.machine_type,
         )
+
+    def _time_limit(self) -> Duration | None:
+        if self.time_limit is None:
+            return None
+        duration = Duration()
+        duration.FromTimedelta(self.time_limit)
+        return duration
 
     def _sweep(self) -> Sweep | None:
         if not self.axes:

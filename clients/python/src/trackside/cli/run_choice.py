@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import wraps
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ class RunChoice:
     parent: str = ""
     search: str = ""
     filter_text: str = ""
+    created_since: datetime | None = None
+    created_until: datetime | None = None
 
     def filter_for(self, connection: Connection) -> str:
         """Return the filter; asks the server who the caller is, or which run a parent is."""
@@ -40,7 +43,8 @@ class RunChoice:
 
     def filter_of(self, me: str, parent_run_id: str) -> str:
         """Return the filter, given the caller's name and the parent's id."""
-        every_state = self.every or bool(self.states) or bool(self.parent)
+        dated = self.created_since is not None or self.created_until is not None
+        every_state = self.every or bool(self.states) or bool(self.parent) or dated
         with_children = self.every or bool(self.parent)
         return filters.all_of(
             [
@@ -51,6 +55,8 @@ class RunChoice:
                 "" if with_children else filters.without_parent(),
                 *(f"tag = {filters.quoted(tag)}" for tag in self.tags),
                 filters.equals("project", self.project),
+                filters.not_before("create_time", self.created_since),
+                filters.before("create_time", self.created_until),
                 *(filters.quoted(word) for word in self.search.split()),
                 f"({self.filter_text})" if self.filter_text else "",
             ]
@@ -96,7 +102,7 @@ def choice_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def with_choice(**given: Any) -> Any:  # noqa: ANN401  # whatever the command takes
         names = RunChoice.__dataclass_fields__
-        choice = RunChoice(**{name: given.pop(name) for name in names})
+        choice = RunChoice(**{name: given.pop(name) for name in names if name in given})
         return function(choice=choice, **given)
 
     for option in reversed(_OPTIONS):

@@ -3,12 +3,14 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TextIO
 
+from trackside.cli.pager import fits, show_paged
 from trackside.cli.paint import Paint, paint_for
+from trackside.cli.safe_text import harmless
 
 _NARROWEST: Final = 40
 
@@ -45,6 +47,15 @@ class Terminal:
         """Write result lines to stdout."""
         self.out.writelines(f"{line}\n" for line in lines)
         self.out.flush()
+
+    def show_long(self, lines: Sequence[str], *, paged: bool = True) -> None:
+        """Write result lines to stdout; what does not fit on a terminal goes through a pager."""
+        if not (paged and self.is_live) or fits(lines) or not show_paged(lines):
+            self.show(lines)
+
+    def show_exactly(self, lines: Iterable[str]) -> None:
+        """Write lines for programs to stdout: as they are, but harmless on a terminal."""
+        self.show(map(harmless, lines) if self.out.isatty() else lines)
 
     def say(self, *lines: str) -> None:
         """Write lines for the person to stderr, after what stdout has so far."""

@@ -1,6 +1,7 @@
 """The filters that this package itself writes, in the language of `ListRunsRequest.filter`."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Final
 
 ACTIVE_STATES: Final = ("PENDING", "INITIALIZING", "RUNNING", "STOPPING", "IDLE")
@@ -27,6 +28,20 @@ def in_states(states: Iterable[str]) -> str:
 def recent(hours: int) -> str:
     """Return a filter for runs that are active or ended in the last hours."""
     return any_of([in_states(ACTIVE_STATES), f"end_time > -{hours}h"])
+
+
+def not_before(field: str, moment: datetime | None) -> str:
+    """Return a filter for runs whose time `field` is not before `moment`; empty for none."""
+    return f"{field} >= {quoted(_rfc3339(moment))}" if moment else ""
+
+
+def before(field: str, moment: datetime | None) -> str:
+    """Return a filter for runs whose time `field` is before `moment`; empty for none."""
+    return f"{field} < {quoted(_rfc3339(moment))}" if moment else ""
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def children_of(run_id: str) -> str:

@@ -117,13 +117,30 @@ def list_logs(
 def last_logs(
     connection: Connection, run_id: str, count: int, *, log_filter: LogFilter | None = None
 ) -> Sequence[LogLine]:
-    """Return the latest entries of a run's log, at most 10,000, in order."""
-    if count <= 0:
-        return ()
-    wanted = min(count, _LOG_PAGE)
-    request = ListLogsRequest(run_id=run_id, filter=log_filter, last=wanted, page_size=wanted)
-    blocks = connection.call(connection.logs.ListLogs, request).blocks
-    return tuple(lines_of(blocks))
+    """Return the latest entries of a run's log, in order; what is before them is not read."""
+    pages: list[list[LogLine]] = []
+    left, through = count, 0
+    while left > 0:
+        request = ListLogsRequest(
+            run_id=run_id,
+            filter=log_filter,
+            through_sequence=through,
+            last=min(left, _LOG_PAGE),
+            page_size=min(left, _LOG_PAGE),
+        )
+        # Each page holds the entries before those of the page before it.
+        found = [
+            list(lines_of(page.blocks))
+            for page in _pages(connection, connection.logs.ListLogs, request)
+        ]
+        pages += found
+        asked, got = request.last, sum(len(page) for page in found)
+        left -= got
+        first = next((page[0].sequence for page in reversed(found) if page), 0)
+        if got < asked or first <= 1:
+            break
+        through = first - 1
+    return [line for page in reversed(pages) for line in page]
 
 
 def list_runners(connection: Connection) -> Sequence[Runner]:

@@ -1,4 +1,7 @@
+import csv
+import io
 import json
+from pathlib import Path
 
 import grpc
 import pytest
@@ -11,6 +14,7 @@ from support.example_runs import tasks as example_tasks
 from support.scripted_server import Refused, ScriptedServer
 from trackside_protos.metrics.v1.metrics_service_pb2 import ListSeriesResponse
 from trackside_protos.runners.v1.runners_service_pb2 import ListRunnersResponse
+from trackside_protos.runs.v1.output_pb2 import Output
 from trackside_protos.runs.v1.runs_service_pb2 import (
     ListOutputsResponse,
     ListProcessesResponse,
@@ -60,6 +64,76 @@ def test_yaml_says_the_same_as_json(command: Command) -> None:
     as_yaml = yaml.safe_load(command("get", "runs", "-o", "yaml").out)
 
     assert as_yaml == as_json
+
+
+def test_every_item_may_have_a_line_of_json(command: Command) -> None:
+    lines = command("get", "runs", "-o", "jsonl").out.splitlines()
+
+    whole = json.loads(command("get", "runs", "-o", "json").out)["runs"]
+    assert [json.loads(line) for line in lines] == whole
+
+
+def test_a_table_for_programs_has_a_column_for_everything(command: Command) -> None:
+    rows = list(csv.DictReader(io.StringIO(command("get", "runs", "-o", "csv").out)))
+
+    assert [row["runId"] for row in rows] == [PARENT_ID, CHILD_ID]
+    assert [row["isParent"] for row in rows] == ["true", "false"]
+    assert [row["parameters.epsilon"] for row in rows] == ["", "0.02"]
+    assert [row["tags"] for row in rows] == ["", '["digits", "quick"]']
+
+
+def test_a_table_for_programs_has_its_columns_without_any_row(
+    command: Command, server: ScriptedServer
+) -> None:
+    server.answers["ListRuns"] = ListRunsResponse()
+
+    lines = command("get", "runs", "-o", "csv").out.splitlines()
+
+    assert len(lines) == 1
+    assert lines[0].startswith("runId,name,owner,")
+
+
+@pytest.mark.parametrize("output", ["json", "jsonl", "yaml", "csv", "name"])
+def test_no_format_lets_a_name_draw_on_a_terminal(
+    output: str, command: Command, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    evil = Output(path="\x1b[2J\x9b2J\u202egone")
+    server.answers["ListOutputs"] = ListOutputsResponse(outputs=[evil])
+
+    done = command("get", "outputs", CHILD_ID, "-o", output)
+
+    assert not set("\x1b\x9b\u202e") & set(done.out)
+
+
+def test_a_table_that_does_not_fit_goes_through_the_pager(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("LINES", "2")
+    monkeypatch.setenv("PAGER", f"tee {tmp_path}/paged")
+    monkeypatch.setenv("TERM", "xterm")
+
+    command("get", "runs", "--no-pager")
+    command("get", "runs", "-o", "json")
+    assert not (tmp_path / "paged").exists()
+
+    done = command("get", "runs")
+    assert done.out == ""
+    assert CHILD_ID in (tmp_path / "paged").read_text("utf-8")
+
+
+def test_runs_are_chosen_by_when_they_were_created(
+    command: Command, server: ScriptedServer
+) -> None:
+    times = ["--since", "2026-11-21T11:00:00+01:00", "--until", "2026-11-21T12:00:00.5Z"]
+
+    command("get", "runs", "--owner", "any", *times)
+
+    assert server.requests["ListRuns"][0].filter == (
+        'NOT parent:* AND create_time >= "2026-11-21T10:00:00Z"'
+        ' AND create_time < "2026-11-21T12:00:00.500000Z"'
+    )
 
 
 def test_names_are_one_a_line(command: Command) -> None:
@@ -135,6 +209,32 @@ def test_tasks_are_chosen_by_state_and_process(command: Command, server: Scripte
 
     asked = server.requests["ListTasks"][0]
     assert (list(asked.states), asked.process) == ([TaskState.TASK_STATE_FAILED], "p")
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--sort", "name"], ["fit-3", "fit-4", "load", "scale"]),
+        (["--sort", "duration desc", "--limit", "2"], ["fit-3", "scale"]),
+        (["--sort", "attempts desc", "--limit", "1"], ["scale"]),
+        (["--search", "FIT 4"], ["fit-4"]),
+        (["--search", "fit", "--sort", "name desc"], ["fit-4", "fit-3"]),
+        (["--limit", "1"], ["load"]),
+    ],
+)
+def test_tasks_are_sorted_and_searched(
+    options: list[str], names: list[str], command: Command
+) -> None:
+    done = command("get", "tasks", CHILD_ID, "-o", "name", *options)
+
+    assert done.out.split() == [f"{CHILD_ID}/{name}" for name in names]
+
+
+@pytest.mark.parametrize("order", ["weight", "name down"])
+def test_an_order_that_tasks_do_not_have_is_a_usage_error(order: str, command: Command) -> None:
+    done = command("get", "tasks", CHILD_ID, "--sort", order)
+
+    assert (done.code, "fields: create_time, start_time" in done.err) == (2, True)
 
 
 def test_a_run_that_is_not_there_is_not_found(command: Command, server: ScriptedServer) -> None:

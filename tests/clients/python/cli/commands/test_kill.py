@@ -3,21 +3,18 @@ import io
 import grpc
 import pytest
 
-from support.command_line import Command
-from support.example_runs import CHILD_ID, PARENT_ID, at, child, parent
+from support.command_line import Command, Keyboard
+from support.example_runs import CHILD_ID, FAILED_ID, PARENT_ID, at, child
 from support.scripted_server import HangUntilCancelled, Refused, ScriptedServer
-from trackside_protos.runs.v1.run_pb2 import ControlRequest, Run
+from trackside_protos.runs.v1.change_pb2 import RunChange
+from trackside_protos.runs.v1.run_pb2 import ControlRequest, ControlResult, Run
 from trackside_protos.runs.v1.run_state_pb2 import RunAction, RunState
 from trackside_protos.runs.v1.runs_service_pb2 import (
-    GetRunRequest,
+    ForceEndRunResponse,
     GetRunResponse,
     KillRunResponse,
+    WatchRunResponse,
 )
-
-
-class _Keyboard(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture
@@ -29,13 +26,12 @@ def killable(command: Command, server: ScriptedServer) -> Command:
         ControlRequest(action=RunAction.RUN_ACTION_KILL, request_time=at(1), confirm_time=at(0.88))
     )
 
-    def get_run(asked: GetRunRequest) -> GetRunResponse:
-        if asked.run_id == PARENT_ID:
-            return GetRunResponse(run=parent())
-        return GetRunResponse(run=killed if server.requests["KillRun"] else child())
-
-    server.answers["GetRun"] = get_run
-    server.answers["KillRun"] = KillRunResponse(run=child())
+    asked = child()
+    asked.control_requests.append(
+        ControlRequest(action=RunAction.RUN_ACTION_KILL, request_time=at(1))
+    )
+    server.answers["KillRun"] = KillRunResponse(run=asked)
+    server.answers["WatchRun"] = [WatchRunResponse(changes=[RunChange(run=killed)], cursor="c")]
     return command
 
 
@@ -43,7 +39,9 @@ def test_a_kill_is_sent_and_proved(killable: Command) -> None:
     done = killable("kill", "--yes", CHILD_ID)
 
     assert done.code == 0
-    assert done.err == f"Successfully sent kill request to {CHILD_ID}.\n"
+    sent, step = done.err.splitlines()
+    assert sent == f"Successfully sent kill request to {CHILD_ID}."
+    assert step.startswith(f"{CHILD_ID} requested ")
     assert done.out.startswith(f"{CHILD_ID} TERMINATED KILL: requested ")
     assert done.out.endswith(", confirmed +0.120 s\n")
 
@@ -63,7 +61,7 @@ def test_without_a_terminal_nothing_is_killed_unasked(
 def test_anything_but_yes_is_no(
     answer: str, killable: Command, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", _Keyboard(answer))
+    monkeypatch.setattr("sys.stdin", Keyboard(answer))
 
     done = killable("kill", CHILD_ID)
 
@@ -75,7 +73,7 @@ def test_anything_but_yes_is_no(
 def test_yes_is_asked_for_all_targets_at_once(
     killable: Command, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sys.stdin", _Keyboard("y\n"))
+    monkeypatch.setattr("sys.stdin", Keyboard("y\n"))
 
     done = killable("kill", "--no-wait", CHILD_ID, PARENT_ID)
 
@@ -104,3 +102,67 @@ def test_a_proof_that_does_not_come_is_a_timeout(command: Command, server: Scrip
 
     assert done.code == 7
     assert "is still RUNNING after 0.05 seconds" in done.err
+
+
+def test_what_is_proved_at_once_needs_no_watch(command: Command, server: ScriptedServer) -> None:
+    ended = Run(run_id=CHILD_ID, state=RunState.RUN_STATE_TERMINATED)
+    server.answers["KillRun"] = KillRunResponse(run=ended)
+
+    done = command("kill", "--yes", CHILD_ID)
+
+    assert (done.code, done.out) == (0, f"{CHILD_ID} TERMINATED\n")
+    assert not server.requests["WatchRun"]
+
+
+def test_runs_may_be_named_on_stdin(
+    killable: Command, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{CHILD_ID}\n\n{PARENT_ID}\n"))
+
+    killable("kill", "--yes", "--no-wait", "-")
+
+    assert [asked.run_id for asked in server.requests["KillRun"]] == [CHILD_ID, PARENT_ID]
+
+
+def test_a_plan_is_shown_and_nothing_is_sent(killable: Command, server: ScriptedServer) -> None:
+    done = killable("kill", "--dry-run", CHILD_ID, PARENT_ID)
+
+    assert done.code == 0
+    assert CHILD_ID in done.out
+    assert done.err == "Would kill 2 runs and 18 of their children; nothing was killed.\n"
+    assert not server.requests["KillRun"]
+
+
+def test_a_plan_says_what_would_be_refused(killable: Command) -> None:
+    done = killable("kill", "--dry-run", FAILED_ID)
+
+    assert done.code == 5
+    assert f"{FAILED_ID} is FAILED, and KILL is not allowed now.\n" in done.err
+
+
+def test_a_forced_end_warns_before_it_asks(
+    command: Command, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Keyboard("n\n"))
+
+    done = command("kill", "--force-end", CHILD_ID)
+
+    assert done.code == 1
+    assert "processes of them may be left" in done.err
+    assert done.err.endswith("Force the end of 1 run? [y/N] error: nothing was ended by force\n")
+    assert not server.requests["ForceEndRun"]
+
+
+def test_a_forced_end_is_told_as_unconfirmed(command: Command, server: ScriptedServer) -> None:
+    asked = ControlRequest(
+        action=RunAction.RUN_ACTION_KILL,
+        request_time=at(60),
+        result=ControlResult.CONTROL_RESULT_UNCONFIRMED,
+    )
+    ended = Run(run_id=CHILD_ID, state=RunState.RUN_STATE_TERMINATED, control_requests=[asked])
+    server.answers["ForceEndRun"] = ForceEndRunResponse(run=ended)
+
+    done = command("kill", "--yes", "--force-end", CHILD_ID)
+
+    assert (done.code, done.err) == (0, f"Ended {CHILD_ID} without proof.\n")
+    assert done.out.endswith(", ended without proof\n")

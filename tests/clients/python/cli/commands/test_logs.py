@@ -1,12 +1,18 @@
+import io
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from support.command_line import Command
-from support.example_runs import CHILD_ID, log_block
+from support.example_runs import CHILD_ID, at, log_block
 from support.scripted_server import ScriptedServer
-from trackside_protos.logs.v1.log_entry_pb2 import LogLevel
-from trackside_protos.logs.v1.logs_service_pb2 import ListLogsResponse, WatchLogsResponse
+from trackside_protos.logs.v1.log_entry_pb2 import LogBlock, LogEntry, LogLevel
+from trackside_protos.logs.v1.logs_service_pb2 import (
+    ListLogsRequest,
+    ListLogsResponse,
+    WatchLogsResponse,
+)
 from trackside_protos.watches.v1.watch_start_pb2 import WatchPosition
 
 
@@ -60,6 +66,101 @@ def test_options_choose_lines(command: Command, server: ScriptedServer) -> None:
     assert list(asked.filter.levels) == [LogLevel.LOG_LEVEL_ERROR, LogLevel.LOG_LEVEL_CRITICAL]
     assert (list(asked.filter.streams), asked.filter.task_id) == (["stderr"], "t")
     assert asked.filter.text == "x"
+
+
+def test_lines_are_chosen_by_time_and_context(command: Command, server: ScriptedServer) -> None:
+    times = ["--since", "2026-11-21T11:00:00Z", "--until", "2026-11-21T12:00:00Z"]
+
+    command("logs", CHILD_ID, *times, "--context", "fold=3", "--context", "branch=a")
+
+    chosen = server.requests["ListLogs"][0].filter
+    assert chosen.start_time == at(3600)
+    assert chosen.end_time == at(0)
+    assert dict(chosen.context) == {"fold": "3", "branch": "a"}
+
+
+def test_a_time_may_be_as_long_ago(command: Command, server: ScriptedServer) -> None:
+    command("logs", "--since", "10m", CHILD_ID)
+
+    since = server.requests["ListLogs"][0].filter.start_time.ToDatetime(UTC)
+    assert timedelta(minutes=10) <= datetime.now(UTC) - since < timedelta(minutes=11)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--since", "yesterday"], ["--context", "fold"], ["-f", "--until", "1m"], ["--raw", "-ojson"]],
+)
+def test_options_that_make_no_sense_are_usage_errors(
+    options: list[str], command: Command, server: ScriptedServer
+) -> None:
+    assert command("logs", CHILD_ID, *options).code == 2
+    assert not server.requests["ListLogs"]
+
+
+def test_a_tail_reads_nothing_but_the_tail(command: Command, server: ScriptedServer) -> None:
+    command("logs", "--tail", "100", CHILD_ID)
+
+    asked: list[ListLogsRequest] = server.requests["ListLogs"]
+    assert [(each.last, each.page_size) for each in asked] == [(100, 100)]
+
+
+def test_a_tail_of_long_lines_comes_in_pages_from_the_end(
+    command: Command, server: ScriptedServer
+) -> None:
+    later = LogBlock(first_sequence=3, entries=[LogEntry(message="c"), LogEntry(message="d")])
+    earlier = LogBlock(first_sequence=2, entries=[LogEntry(message="b")])
+    server.answers["ListLogs"] = lambda asked: (
+        ListLogsResponse(blocks=[earlier])
+        if asked.page_token
+        else ListLogsResponse(blocks=[later], next_page_token="more")  # noqa: S106  # a page's
+    )
+
+    assert command("logs", "--tail", "3", CHILD_ID).out == "b\nc\nd\n"
+
+
+def test_a_tail_longer_than_a_page_goes_on_before_it(
+    command: Command, server: ScriptedServer
+) -> None:
+    def latest(asked: ListLogsRequest) -> ListLogsResponse:
+        through = asked.through_sequence or 25_000
+        first = max(1, through - asked.last + 1)
+        entries = [LogEntry(message=str(n)) for n in range(first, through + 1)]
+        return ListLogsResponse(blocks=[LogBlock(first_sequence=first, entries=entries)])
+
+    server.answers["ListLogs"] = latest
+
+    lines = command("logs", "--tail", "12000", CHILD_ID).out.split()
+
+    assert [int(line) for line in lines] == list(range(13_001, 25_001))
+
+
+def test_raw_output_is_what_was_written(
+    command: Command, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [
+        LogEntry(message="\x1b[1mbold\x1b[0m", stream="stdout"),
+        LogEntry(message="caf\ufffd", original=b"caf\xe9", stream="stdout"),
+        LogEntry(message="a", stream="stdout", continues=True),
+        LogEntry(message="b", stream="stdout"),
+    ]
+    server.answers["ListLogs"] = ListLogsResponse(
+        blocks=[LogBlock(first_sequence=1, entries=entries)]
+    )
+
+    file = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(file))
+
+    command("logs", "--raw", CHILD_ID)
+
+    assert file.getvalue() == b"\x1b[1mbold\x1b[0m\ncaf\xe9\nab\n"
+
+
+def test_raw_output_on_a_terminal_is_harmless_all_the_same(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+    assert "\x1b]0;owned" not in command("logs", "--raw", CHILD_ID).out
 
 
 def test_times_are_shown_when_asked_for(command: Command) -> None:

@@ -167,3 +167,47 @@ def test_what_a_server_refuses_is_told_with_its_field(
 
     assert done.code == 2
     assert "  run.runner: there is none of this name\n" in done.err
+
+
+def test_limits_are_read_from_the_command_line(command: Command, server: ScriptedServer) -> None:
+    limits = ["--time-limit", "1h30m", "--memory-limit", "2GB", "--machine-type", "big"]
+
+    command("run", "-d", *limits, "ls")
+
+    launch = server.requests["CreateRun"][0].run.launch
+    assert launch.time_limit_duration.seconds == 5400
+    assert (launch.memory_limit_bytes, launch.machine_type) == (2_000_000_000, "big")
+
+
+def test_an_environment_file_that_cannot_be_read_starts_nothing(
+    command: Command, server: ScriptedServer, tmp_path: Path
+) -> None:
+    done = command("run", "--env-file", str(tmp_path / "nowhere"), "ls")
+
+    assert done.code == 2
+    assert done.err.splitlines()[0] == (
+        f"error: environment file {tmp_path}/nowhere: no such file or directory"
+    )
+    assert not server.requests["CreateRun"]
+
+
+def test_an_order_with_a_request_id_is_the_same_run_each_time(
+    command: Command, server: ScriptedServer
+) -> None:
+    for request_id in ("nightly-7", "nightly-7", "nightly-8"):
+        command("run", "-d", "--request-id", request_id, "ls")
+
+    first, again, other = (asked.run.run_id for asked in server.requests["CreateRun"])
+    assert first == again != other
+
+
+def test_an_order_that_was_taken_before_says_so(command: Command, server: ScriptedServer) -> None:
+    def taken_before(asked: CreateRunRequest) -> CreateRunResponse:
+        return CreateRunResponse(run=asked.run, existed=True)
+
+    server.answers["CreateRun"] = taken_before
+
+    done = command("run", "-d", "--request-id", "nightly-7", "ls")
+
+    assert done.code == 0
+    assert done.err.startswith("This order was taken before; run ")

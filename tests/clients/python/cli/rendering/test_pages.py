@@ -13,7 +13,8 @@ from support.example_runs import (
     tasks,
 )
 from trackside.cli.paint import Paint
-from trackside.cli.rendering.pages import RunPage, control_text, error_lines, page_lines
+from trackside.cli.rendering.control import control_text
+from trackside.cli.rendering.pages import RunPage, error_lines, page_lines
 from trackside.client.log_lines import lines_of
 from trackside_protos.runs.v1.run_pb2 import ControlRequest, ErrorReport
 from trackside_protos.runs.v1.run_state_pb2 import RunAction

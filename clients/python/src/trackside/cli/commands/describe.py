@@ -10,7 +10,7 @@ import click
 from trackside.cli.exit_codes import ExitCode
 from trackside.cli.failures import exit_code_of, explanation
 from trackside.cli.formats import Document, Format, document_lines, listed, plain
-from trackside.cli.options import output_option, server_option
+from trackside.cli.options import output_option, pager_option, server_option
 from trackside.cli.parameters import in_grid_order
 from trackside.cli.rendering.pages import RunPage, page_lines
 from trackside.cli.rendering.progress import task_total
@@ -39,8 +39,9 @@ _OPEN: Final = (
 @click.command()
 @click.argument("what", metavar="RUN[/TASK]")
 @output_option
+@pager_option
 @server_option
-def describe(what: str, output: str, server: str | None) -> int:
+def describe(what: str, *, output: str, no_pager: bool, server: str | None) -> int:
     """Show everything about a run or one of its tasks.
 
     A parent shows its children, any other run its nodes: each with its state and how long
@@ -53,10 +54,12 @@ def describe(what: str, output: str, server: str | None) -> int:
         run_id = resolve_run(connection, run_text)
         if task_text:
             task = find_task(connection, run_id, task_text)
-            terminal.show(_task_lines(terminal, run_id, task, form))
+            lines = _task_lines(terminal, run_id, task, form)
+            terminal.show_long(lines, paged=form.is_for_people and not no_pager)
         else:
             page = load_page(connection, run_id, limit=_SHOWN if form.is_for_people else None)
-            terminal.show(_page_lines(terminal, page, form))
+            lines = _page_lines(terminal, page, form)
+            terminal.show_long(lines, paged=form.is_for_people and not no_pager)
             for error in page.missing:
                 terminal.say(*explanation(error))
             return exit_code_of(page.missing[0]) if page.missing else ExitCode.OK

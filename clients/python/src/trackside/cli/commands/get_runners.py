@@ -2,30 +2,27 @@
 
 import click
 
-from trackside.cli.formats import Format, document_lines, listed
-from trackside.cli.options import output_option, server_option
+from trackside.cli.listings import Listing
+from trackside.cli.options import listing_options, server_option
 from trackside.cli.rendering.runners import runner_table
-from trackside.cli.terminal import Terminal, now
+from trackside.cli.terminal import now
 from trackside.client.connection import Connection
 from trackside.client.listing import list_runners
+from trackside_protos.runners.v1.runners_service_pb2 import Runner
 
 
 @click.command()
-@output_option
+@listing_options
 @server_option
-def runners(output: str, server: str | None) -> None:
+def runners(*, output: str, no_pager: bool, server: str | None) -> None:
     """List the runners that agents offer or have offered."""
-    terminal = Terminal.of_process()
-    form = Format(output)
     with Connection.discover(server) as connection:
         found = list_runners(connection)
-    if form is Format.NAME:
-        terminal.show(runner.name for runner in found)
-    elif not form.is_for_people:
-        terminal.show(document_lines({"runners": listed(found)}, form))
-    elif found:
-        terminal.show(
-            runner_table(found, now(), terminal.paint, wide=form.is_wide, width=terminal.width)
-        )
-    else:
-        terminal.say("No runners. `trackside up` starts an agent that offers `local`.")
+    Listing(
+        "runners",
+        Runner,
+        found,
+        name_of=lambda runner: runner.name,
+        table=lambda to, wide: runner_table(found, now(), to.paint, wide=wide, width=to.width),
+        when_empty="No runners. `trackside up` starts an agent that offers `local`.",
+    ).write(output, no_pager=no_pager)

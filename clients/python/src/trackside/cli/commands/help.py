@@ -21,6 +21,7 @@ _ENVIRONMENT = """\
 TRACKSIDE_SERVER   the server, HOST:PORT; default 127.0.0.1:8750
 TRACKSIDE_TOKEN    the token; default: the file `token` in the home
 TRACKSIDE_HOME     the data folder; default: the platform's folder for user data
+TRACKSIDE_PAGER    the pager for what does not fit on the screen; else PAGER, else less
 NO_COLOR           no colour, when set to anything
 FORCE_COLOR        colour even where stdout is no terminal
 TERM=dumb          no colour and no live page"""
@@ -29,10 +30,15 @@ _FORMATS = """\
 -o table   for people; may change at any time
 -o wide    the same with more columns, nothing cut off
 -o json    proto3-JSON: names in camelCase, times in RFC 3339, 64-bit numbers as strings
--o yaml    the same as YAML
+-o jsonl   of a list: each item as JSON on a line of its own
+-o yaml    the same as JSON, as YAML
+-o csv     of a list: a header and a line for each item; what is nested has a column
+           outer.inner, lists are JSON
 -o name    one id or name a line
 
-`logs -o json` writes one JSON object a line. Results go to stdout, everything else to stderr."""
+`logs -o json` and `-o jsonl` write one JSON object a line. On a terminal, a table or page that
+does not fit goes through a pager: TRACKSIDE_PAGER, else PAGER, else less; --no-pager, or a
+pager `cat`, writes it without stopping. Results go to stdout, everything else to stderr."""
 
 
 def _exit_codes() -> str:

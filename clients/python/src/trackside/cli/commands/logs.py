@@ -1,13 +1,18 @@
 """`trackside logs`: a run's log, and what is new in it."""
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import wraps
+from typing import Any, Final
 
 import click
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from trackside.cli.formats import plain
+from trackside.cli.formats import json_line, plain
+from trackside.cli.option_types import MOMENT
 from trackside.cli.options import run_argument, server_option
-from trackside.cli.rendering.log import LogText
+from trackside.cli.parameters import AssignmentError, assignments
+from trackside.cli.rendering.log import LogText, RawLog
 from trackside.cli.terminal import Terminal
 from trackside.client.connection import Connection
 from trackside.client.listing import last_logs, list_logs
@@ -16,51 +21,113 @@ from trackside.client.resolve import resolve_run
 from trackside.client.watch import BEGINNING, last, watch_logs
 from trackside_protos.logs.v1.logs_service_pb2 import LogFilter
 
-_LEVELS = ("debug", "info", "warning", "error", "critical")
+_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+_FIELDS: Final = ("level", "streams", "task", "context", "text", "since", "until")
+
+_FILTERS: Final = (
+    click.option(
+        "--level",
+        type=click.Choice(_LEVELS, case_sensitive=False),
+        help="This level and those above it; plain output has none.",
+    ),
+    click.option("--stream", "streams", multiple=True, help="stdout, stderr, engine, log, …"),
+    click.option("--task", default="", help="Lines of this task."),
+    click.option("--context", multiple=True, metavar="K=V", help="With this; may be repeated."),
+    click.option(
+        "--grep", "text", default="", help="Lines with this text, upper and lower case alike."
+    ),
+    click.option("--since", type=MOMENT, metavar="TIME", help="Not before: 10m (ago), a time."),
+    click.option("--until", type=MOMENT, metavar="TIME", help="Only before: 10m (ago), a time."),
+)
+
+
+def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose lines; the command gets them as one `chosen`."""
+
+    @wraps(function)
+    def with_filter(**given: Any) -> Any:  # noqa: ANN401  # whatever the command takes
+        chosen = _filter_of(**{name: given.pop(name) for name in _FIELDS})
+        return function(chosen=chosen, **given)
+
+    for option in reversed(_FILTERS):
+        with_filter = option(with_filter)
+    return with_filter
+
+
+def _filter_of(  # noqa: PLR0913  # one for each option
+    *,
+    level: str | None,
+    streams: tuple[str, ...],
+    task: str,
+    context: tuple[str, ...],
+    text: str,
+    since: datetime | None,
+    until: datetime | None,
+) -> LogFilter:
+    return LogFilter(
+        levels=chosen_levels(level or ""),
+        streams=streams,
+        task_id=task,
+        context=_context(context),
+        text=text,
+        start_time=_timestamp(since),
+        end_time=_timestamp(until),
+    )
+
+
+def _context(texts: Iterable[str]) -> Mapping[str, str]:
+    try:
+        return assignments(texts)
+    except AssignmentError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _timestamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
 
 
 @click.command()
 @run_argument
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is new, until the run ends.")
-@click.option("--tail", type=click.IntRange(0, 10_000), help="Only the latest N lines first.")
-@click.option(
-    "--level",
-    type=click.Choice(_LEVELS, case_sensitive=False),
-    help="This level and those above it; plain output has none.",
-)
-@click.option("--stream", "streams", multiple=True, help="stdout, stderr, engine, log, …")
-@click.option("--task", default="", help="Lines of this task.")
-@click.option(
-    "--grep", "text", default="", help="Lines with this text, upper and lower case alike."
-)
+@click.option("--tail", type=click.IntRange(0), help="Only the latest N lines first.")
+@_filter_options
 @click.option("-t", "--timestamps", is_flag=True, help="Put the time before each line.")
+@click.option("--raw", is_flag=True, help="The bytes as they were written; not on a terminal.")
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["table", "json"]),
+    type=click.Choice(["table", "json", "jsonl"]),
     default="table",
     show_default=True,
-    help="json: one object a line.",
+    help="json and jsonl: one object a line.",
 )
 @server_option
 def logs(  # noqa: PLR0913  # one for each option
     run: str,
     *,
+    chosen: LogFilter,
     follow: bool,
     tail: int | None,
-    level: str | None,
-    streams: tuple[str, ...],
-    task: str,
-    text: str,
     timestamps: bool,
+    raw: bool,
     output: str,
     server: str | None,
 ) -> None:
     r"""Show a run's log.
 
-    Control characters and terminal escapes in it are written out, as `\x1b`.
+    Control characters and terminal escapes in it are written out, as `\x1b`; with --raw into
+    a file or pipe they are not.
     """
-    chosen = LogFilter(levels=chosen_levels(level or ""), streams=streams, task_id=task, text=text)
+    if follow and chosen.HasField("end_time"):
+        message = "what is followed has no end: give --until or --follow, not both"
+        raise click.UsageError(message)
+    if raw and output != "table":
+        message = f"-o {output} has no raw form"
+        raise click.UsageError(message)
     with Connection.discover(server) as connection:
         run_id = resolve_run(connection, run)
         if follow:
@@ -69,7 +136,11 @@ def logs(  # noqa: PLR0913  # one for each option
             batches = iter([last_logs(connection, run_id, tail, log_filter=chosen)])
         else:
             batches = _batched(list_logs(connection, run_id, log_filter=chosen))
-        _write(batches, as_json=output == "json", timestamps=timestamps)
+        terminal = Terminal.of_process()
+        if raw and not terminal.out.isatty():
+            _write_raw(terminal, batches, timestamps=timestamps)
+        else:
+            _write(terminal, batches, as_json=output != "table", timestamps=timestamps)
 
 
 def _followed(
@@ -91,8 +162,18 @@ def _batched(lines: Iterator[LogLine], size: int = 1_000) -> Iterator[Iterable[L
     yield batch
 
 
-def _write(batches: Iterator[Iterable[LogLine]], *, as_json: bool, timestamps: bool) -> None:
-    terminal = Terminal.of_process()
+def _write_raw(
+    terminal: Terminal, batches: Iterator[Iterable[LogLine]], *, timestamps: bool
+) -> None:
+    log = RawLog(timestamps=timestamps)
+    for batch in batches:
+        terminal.out.buffer.writelines(log.bytes(line) for line in batch)
+        terminal.out.buffer.flush()
+
+
+def _write(
+    terminal: Terminal, batches: Iterator[Iterable[LogLine]], *, as_json: bool, timestamps: bool
+) -> None:
     renderer = LogText(terminal.paint, timestamps=timestamps)
     for batch in batches:
         terminal.out.writelines(
@@ -103,4 +184,4 @@ def _write(batches: Iterator[Iterable[LogLine]], *, as_json: bool, timestamps: b
 
 def _json_line(line: LogLine) -> str:
     entry = {"sequence": str(line.sequence), "late": line.late, **plain(line.entry)}
-    return json.dumps(entry, ensure_ascii=False) + "\n"
+    return json_line(entry) + "\n"

@@ -1,21 +1,24 @@
 """`trackside run`: starts a command, or a sweep of it, as a run."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from trackside.cli.end_of_run import exit_code_of_run
+from trackside.cli.environment_files import EnvironmentFileError, read_environment_file
 from trackside.cli.exit_codes import ExitCode
 from trackside.cli.follow import follow_lines
 from trackside.cli.formats import Format, document_lines, plain
+from trackside.cli.option_types import DURATION, SIZE
 from trackside.cli.options import output_option, server_option
 from trackside.cli.order import Order, Shell
 from trackside.cli.parameters import AssignmentError
 from trackside.cli.terminal import Terminal
 from trackside.client.connection import Connection
-from trackside.identifiers import new_identifier
+from trackside.identifiers import identifier_of, new_identifier
 from trackside.location import is_on_this_machine
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest
@@ -25,6 +28,7 @@ _HELP: Final = """Start COMMAND as a run and follow it to its end.
 \b
 trackside run -- python3 train.py --epochs 3
 trackside run --sweep alpha=0.1,1,10 -- python3 fit.py --alpha {alpha}
+trackside run --time-limit 1h --memory-limit 2GB --env-file .env -- ./nightly.sh
 
 Says which run it is first; -o chooses how. Ctrl-C detaches: the run goes on. Followed to
 its end, the exit code is the command's own (128 + N after signal N); of a sweep 0, 10 (not
@@ -51,6 +55,26 @@ VIRTUAL_ENV, CONDA_PREFIX and PYTHONPATH; --workdir and --env say otherwise."""
 @click.option("--workdir", help="Where to start. Default: here, if the server is on this machine.")
 @click.option("--env", "environment", multiple=True, metavar="K=V", help="May be repeated.")
 @click.option(
+    "--env-file",
+    "env_files",
+    multiple=True,
+    metavar="FILE",
+    help="Variables from a file, one K=V a line; --env goes before it. May be repeated.",
+)
+@click.option(
+    "--time-limit", type=DURATION, metavar="DURATION", help="End it after so long: 90s, 1h30m."
+)
+@click.option(
+    "--memory-limit", type=SIZE, metavar="SIZE", help="End it when it holds more: 512MB, 2GiB."
+)
+@click.option("--machine-type", default="", help="Where the engine has a choice.")
+@click.option(
+    "--request-id",
+    default="",
+    metavar="TEXT",
+    help="Names this order: however often it is given, the run is started once.",
+)
+@click.option(
     "--sweep",
     "axes",
     multiple=True,
@@ -62,20 +86,47 @@ VIRTUAL_ENV, CONDA_PREFIX and PYTHONPATH; --workdir and --env say otherwise."""
 @output_option
 @server_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def run(*, detach: bool, output: str, server: str | None, **ordered: Any) -> int:  # noqa: ANN401
+def run(
+    *,
+    detach: bool,
+    output: str,
+    server: str | None,
+    env_files: tuple[str, ...],
+    request_id: str,
+    **ordered: Any,  # noqa: ANN401
+) -> int:
     """Start a command as a run; the help above says more."""
+    from_files = _variables(env_files)
     with Connection.discover(server) as connection:
         is_here = is_on_this_machine(connection.location.server)
         shell = Shell(str(Path.cwd()), os.environ) if is_here else None
         try:
-            wanted = Order(**ordered).to_run(new_identifier(), shell)
+            order = Order(**ordered, from_files=from_files)
+            wanted = order.to_run(_run_id(connection, request_id), shell)
         except AssignmentError as error:
             raise click.UsageError(str(error)) from error
         request = CreateRunRequest(run=wanted)
-        created = connection.call(connection.runs.CreateRun, request).run
+        answer = connection.call(connection.runs.CreateRun, request)
+        created = answer.run
         terminal = Terminal.of_process()
+        if request_id and answer.existed:
+            terminal.say(f"This order was taken before; run {created.run_id} is what came of it.")
         _announce(terminal, created, Format(output), detach=detach)
         return ExitCode.OK if detach else _follow(connection, created, terminal)
+
+
+def _variables(paths: Sequence[str]) -> dict[str, str]:
+    try:
+        return {key: text for path in paths for key, text in read_environment_file(path).items()}
+    except EnvironmentFileError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _run_id(connection: Connection, request_id: str) -> str:
+    """Return the id of the run to create; of one order of one person always the same."""
+    if not request_id:
+        return new_identifier()
+    return identifier_of("order", connection.server.subject, request_id)
 
 
 def _announce(terminal: Terminal, created: Run, form: Format, *, detach: bool) -> None:

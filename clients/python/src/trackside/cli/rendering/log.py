@@ -50,6 +50,25 @@ class LogText:
         return " ".join(parts) + " " if parts else ""
 
 
+class RawLog:
+    """Turns entries into the bytes that were written; harmless only where nothing obeys them."""
+
+    def __init__(self, *, timestamps: bool = False) -> None:
+        self._timestamps = timestamps
+        self._open_stream: str | None = None
+
+    def bytes(self, line: LogLine) -> bytes:
+        """Return what was written, with its line end if the line ends."""
+        goes_on = self._open_stream == line.stream
+        broken = b"\n" if self._open_stream is not None and not goes_on else b""
+        self._open_stream = line.stream if line.entry.continues else None
+        before = b""
+        if self._timestamps and not goes_on and is_set(line.entry.time):
+            before = f"{rfc3339(line.entry.time)} ".encode()
+        written = line.entry.original or line.message.encode()
+        return broken + before + written + (b"" if line.entry.continues else b"\n")
+
+
 def tail_line(line: LogLine, paint: Paint, label: str = "") -> str:
     """Return one entry as one line with the time of day, for a page that shows the last ones."""
     before = paint.text(clock(line.entry.time), Style.FAINT) if is_set(line.entry.time) else ""

@@ -20,6 +20,10 @@ def next_steps(run: Run, children: Sequence[Run] = (), *, has_series: bool = Fal
         steps.append(f"trackside get outputs {run.run_id}")
     if has_series:
         steps.append(f"trackside get metrics {run.run_id}")
+    if RunAction.RUN_ACTION_STOP in run.actions:
+        steps.append(f"trackside stop {run.run_id}")
     if RunAction.RUN_ACTION_KILL in run.actions:
         steps.append(f"trackside kill {run.run_id}")
+    if RunAction.RUN_ACTION_FORCE_END in run.actions:
+        steps.append(f"trackside kill --force-end {run.run_id}")
     return steps

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from trackside.cli.paint import Paint, Style, Text
 from trackside.cli.parameters import labels_text, parameters_text
 from trackside.cli.rendering.children import child_table
+from trackside.cli.rendering.control import control_lines
 from trackside.cli.rendering.log import tail_line
 from trackside.cli.rendering.next_steps import next_steps
 from trackside.cli.rendering.outputs import output_table
@@ -20,13 +21,13 @@ from trackside.cli.rendering.series import figure, series_table
 from trackside.cli.rendering.tasks import node_table, process_table
 from trackside.cli.safe_text import harmless, harmless_cell
 from trackside.cli.tables import Cell, fields
-from trackside.cli.times import ago, clock, is_set, local, seconds_between
+from trackside.cli.times import ago, is_set, local
 from trackside.client.errors import TracksideError
 from trackside.client.log_lines import LogLine
-from trackside.client.states import action_word, condition_word, reason_word
+from trackside.client.states import condition_word, reason_word
 from trackside_protos.metrics.v1.series_pb2 import Series
 from trackside_protos.runs.v1.output_pb2 import Output
-from trackside_protos.runs.v1.run_pb2 import ControlRequest, ErrorReport, ResultSummary, Run
+from trackside_protos.runs.v1.run_pb2 import ErrorReport, ResultSummary, Run
 from trackside_protos.runs.v1.run_state_pb2 import Condition
 from trackside_protos.runs.v1.task_pb2 import Process, Task
 
@@ -174,24 +175,3 @@ def error_lines(error: ErrorReport) -> list[str]:
     traceback = error.traceback.splitlines()
     lines += ["  …"] if len(traceback) > _TRACEBACK_LINES else []
     return lines + [f"  {harmless(line)}" for line in traceback[-_TRACEBACK_LINES:]]
-
-
-def control_lines(requests: Sequence[ControlRequest]) -> list[str]:
-    """Return how far each control request got, with the time of every step."""
-    return [control_text(request) for request in requests]
-
-
-def control_text(request: ControlRequest) -> str:
-    """Return for example `KILL by ann: requested 10:00:01.000, confirmed +0.120 s`."""
-    steps = [f"requested {clock(request.request_time)}"]
-    for word, time in (
-        ("delivered", request.deliver_time),
-        ("acknowledged", request.acknowledge_time),
-        ("confirmed", request.confirm_time),
-    ):
-        if is_set(time):
-            steps.append(f"{word} +{seconds_between(request.request_time, time):.3f} s")
-    if not is_set(request.confirm_time):
-        steps.append("not confirmed yet")
-    who = f" by {harmless(request.requester)}" if request.requester else ""
-    return f"{action_word(request.action)}{who}: {', '.join(steps)}"

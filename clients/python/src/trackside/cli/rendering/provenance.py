@@ -5,8 +5,9 @@ import shlex
 from trackside.cli.rendering.sizes import size_text
 from trackside.cli.safe_text import harmless
 from trackside.cli.tables import Cell
+from trackside.cli.times import seconds_of, span
 from trackside_protos.runs.v1.provenance_pb2 import Container, Dataset, Machine, Source
-from trackside_protos.runs.v1.run_pb2 import Run
+from trackside_protos.runs.v1.run_pb2 import Launch, Run, Usage
 
 
 def provenance_fields(run: Run) -> list[tuple[str, Cell]]:
@@ -19,6 +20,9 @@ def provenance_fields(run: Run) -> list[tuple[str, Cell]]:
         ("Output directory", harmless(provenance.output_directory)),
         ("Source", _source(provenance.source)),
         ("Machine", _machine(provenance.machine)),
+        ("Machine type", harmless(run.launch.machine_type)),
+        ("Limits", _limits(run.launch)),
+        ("Used", _used(run.usage)),
         ("Container", _container(provenance.container)),
         ("Data", ", ".join(_dataset(dataset) for dataset in provenance.datasets)),
     ]
@@ -41,6 +45,24 @@ def _machine(machine: Machine) -> str:
         f"process {machine.process_id}" if machine.process_id else "",
     ]
     return harmless(", ".join(part for part in parts if part))
+
+
+def _limits(launch: Launch) -> str:
+    parts: list[str] = []
+    if launch.HasField("time_limit_duration"):
+        parts.append(f"at most {span(seconds_of(launch.time_limit_duration))}")
+    if launch.HasField("memory_limit_bytes"):
+        parts.append(f"at most {size_text(launch.memory_limit_bytes)} of memory")
+    return ", ".join(parts)
+
+
+def _used(usage: Usage) -> str:
+    parts: list[str] = []
+    if usage.HasField("processor_duration"):
+        parts.append(f"{span(seconds_of(usage.processor_duration))} of processor time")
+    if usage.peak_memory_bytes:
+        parts.append(f"{size_text(usage.peak_memory_bytes)} of memory at its peak")
+    return ", ".join(parts)
 
 
 def _container(container: Container) -> str:

@@ -1,0 +1,69 @@
+"""`trackside stop`: lets runs clean up and end, after asking, and waits for the proof."""
+
+from datetime import timedelta
+from typing import Final
+
+import click
+from google.protobuf.duration_pb2 import Duration
+
+from trackside.cli.ending import end_runs
+from trackside.cli.option_types import DURATION
+from trackside.cli.options import ending_options, server_option
+from trackside.cli.targets import Deed, ask, find_targets, show_plan
+from trackside.cli.terminal import Terminal
+from trackside.client.connection import Connection
+from trackside_protos.runs.v1.run_pb2 import Run
+from trackside_protos.runs.v1.run_state_pb2 import RunAction
+from trackside_protos.runs.v1.runs_service_pb2 import StopRunRequest
+
+_STOP: Final = Deed("stop", "stopped", RunAction.RUN_ACTION_STOP)
+
+
+@click.command()
+@ending_options
+@click.option(
+    "--grace",
+    type=DURATION,
+    metavar="DURATION",
+    help="How long the work may take to clean up, for example 30s. Default: 10s.",
+)
+@server_option
+def stop(  # noqa: PLR0913  # one for each option
+    runs: tuple[str, ...],
+    *,
+    yes: bool,
+    dry_run: bool,
+    no_wait: bool,
+    timeout: float,
+    grace: timedelta | None,
+    server: str | None,
+) -> int:
+    """Let runs clean up and end, and the children of parents with them.
+
+    Lists what would be stopped and asks. The work gets the signal TERM, or KeyboardInterrupt
+    in a program that reports by itself; what is left after the grace time is killed. The wait
+    for the proof begins when the grace time is over. RUN may be `-`: the runs that stdin
+    names, one a line.
+    """
+    terminal = Terminal.of_process()
+    with Connection.discover(server) as connection:
+        targets = find_targets(connection, runs)
+        if dry_run:
+            return show_plan(terminal, _STOP, targets)
+        if not yes:
+            ask(terminal, _STOP, targets)
+
+        def send(run: Run) -> Run:
+            request = StopRunRequest(run_id=run.run_id, grace_duration=_message(grace))
+            return connection.call(connection.runs.StopRun, request).run
+
+        wait = None if no_wait else timeout + (grace or timedelta()).total_seconds()
+        return end_runs(connection, terminal, _STOP, targets, send, wait=wait)
+
+
+def _message(grace: timedelta | None) -> Duration | None:
+    if grace is None:
+        return None
+    duration = Duration()
+    duration.FromTimedelta(grace)
+    return duration

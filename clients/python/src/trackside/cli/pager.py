@@ -1,0 +1,49 @@
+"""Shows what does not fit on the screen through a pager."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+_DEFAULT: Final = "less"
+_LESS_OPTIONS: Final = "FRX"
+"""Ends at once where the text fits, keeps colours, and leaves the text on the screen."""
+
+
+def pager_command(environment: Mapping[str, str]) -> list[str]:
+    """Return the pager that somebody wants, as a command; empty for none."""
+    named = environment.get("TRACKSIDE_PAGER", environment.get("PAGER", _DEFAULT))
+    try:
+        words = shlex.split(named)
+    except ValueError:  # an open quote
+        return []
+    return [] if words == ["cat"] or environment.get("TERM") == "dumb" else words
+
+
+def fits(lines: Sequence[str]) -> bool:
+    """Return whether the lines leave room for the next prompt."""
+    return len(lines) < shutil.get_terminal_size().lines
+
+
+def show_paged(lines: Sequence[str]) -> bool:
+    """Show lines in the pager until the person leaves it; return whether there is one."""
+    command = pager_command(os.environ)
+    if not command:
+        return False
+    environment = {"LESS": _LESS_OPTIONS, **os.environ}
+    try:
+        pager = subprocess.Popen(  # noqa: S603  # the person's own program
+            command, stdin=subprocess.PIPE, env=environment
+        )
+    except OSError:
+        return False
+    text = "".join(f"{line}\n" for line in lines)
+    while True:
+        # Ctrl-C is the pager's to deal with; a pager that was left reads no more.
+        with suppress(KeyboardInterrupt, BrokenPipeError):
+            pager.communicate(text.encode("utf-8", "backslashreplace"))
+        if pager.poll() is not None:
+            return True

@@ -1,0 +1,73 @@
+import grpc
+import pytest
+
+from support.command_line import Command, Keyboard
+from support.example_runs import CHILD_ID, FAILED_ID, PARENT_ID
+from support.scripted_server import Refused, ScriptedServer
+from trackside_protos.runs.v1.runs_service_pb2 import DeleteRunResponse
+
+
+def test_an_ended_run_is_deleted(command: Command, server: ScriptedServer) -> None:
+    server.answers["DeleteRun"] = DeleteRunResponse(deleted_count=1)
+
+    done = command("delete", "--yes", FAILED_ID)
+
+    assert (done.code, done.out) == (0, "")
+    assert done.err == f"Successfully deleted {FAILED_ID}.\n"
+    assert [asked.run_id for asked in server.requests["DeleteRun"]] == [FAILED_ID]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (31, f"Successfully deleted {PARENT_ID} and 30 children.\n"),
+        (2, f"Successfully deleted {PARENT_ID} and 1 child.\n"),
+        (0, f"{PARENT_ID} was gone before.\n"),
+    ],
+)
+def test_how_many_went_is_told(
+    count: int, said: str, command: Command, server: ScriptedServer
+) -> None:
+    server.answers["DeleteRun"] = DeleteRunResponse(deleted_count=count)
+
+    assert command("delete", "--yes", PARENT_ID).err == said
+
+
+def test_deleting_is_asked_for_with_what_goes_with_it(
+    command: Command, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Keyboard("n\n"))
+
+    done = command("delete", FAILED_ID)
+
+    assert done.code == 1
+    assert "go with them, for good" in done.err
+    assert done.err.endswith("Delete 1 run? [y/N] error: nothing was deleted\n")
+    assert not server.requests["DeleteRun"]
+
+
+def test_without_a_terminal_nothing_is_deleted_unasked(
+    command: Command, server: ScriptedServer
+) -> None:
+    done = command("delete", FAILED_ID)
+
+    assert (done.code, "--yes deletes without asking" in done.err) == (2, True)
+    assert not server.requests["DeleteRun"]
+
+
+def test_a_plan_says_what_is_still_at_work(command: Command, server: ScriptedServer) -> None:
+    done = command("delete", "--dry-run", CHILD_ID)
+
+    assert done.code == 5
+    assert f"{CHILD_ID} is RUNNING, and DELETE is not allowed now." in done.err
+    assert not server.requests["DeleteRun"]
+
+
+def test_a_run_at_work_is_a_conflict(command: Command, server: ScriptedServer) -> None:
+    server.answers["DeleteRun"] = Refused(
+        grpc.StatusCode.FAILED_PRECONDITION, "ACTION_NOT_ALLOWED", "The run has not ended."
+    )
+
+    done = command("delete", "--yes", CHILD_ID)
+
+    assert (done.code, done.err) == (5, "error: The run has not ended.\n")
