@@ -1,5 +1,6 @@
 """How the work ended: what an exception, or its absence, says of the run."""
 
+import sys
 import traceback
 from dataclasses import dataclass
 from typing import Final
@@ -34,7 +35,7 @@ def outcome_of(error: BaseException | None) -> Outcome:
     """Return the outcome of work that ended with this exception, or with none."""
     if error is None or isinstance(error, GeneratorExit):
         return COMPLETED
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) or _is_cancellation(error):
         return Outcome(
             RunState.RUN_STATE_TERMINATED,
             StateReason.STATE_REASON_INTERRUPTED,
@@ -81,6 +82,13 @@ def error_report(error: BaseException, place: Place) -> ErrorReport:
         context=context,
         task_id=place.task_id,
     )
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Return whether this is what Ctrl-C becomes in a program of `asyncio`."""
+    # Whoever cancels has imported it; another thread may be about to.
+    kind = getattr(sys.modules.get("asyncio.exceptions"), "CancelledError", None)
+    return isinstance(kind, type) and isinstance(error, kind)
 
 
 def _outcome_of_exit(code: object) -> Outcome:

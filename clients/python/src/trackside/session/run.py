@@ -11,8 +11,9 @@ from typing import Any, Final, Literal, Self, cast
 from trackside.capture.lines import Line
 from trackside.capture.logging_tap import LoggedRecord, LoggingTap
 from trackside.session import files, provenance
+from trackside.session.control import Control
+from trackside.session.ending import Ending
 from trackside.session.failure import FailurePlace, Outcome, error_report, outcome_of
-from trackside.session.killing import kill_this_program
 from trackside.session.open_runs import open_runs
 from trackside.session.place import here
 from trackside.session.recorder import LineDraft, Recorder
@@ -25,7 +26,6 @@ from trackside_protos.runs.v1.output_pb2 import Output
 from trackside_protos.runs.v1.provenance_pb2 import Dataset, Provenance, Source
 from trackside_protos.runs.v1.report_pb2 import ProgressReport, RunReport, StateReport
 from trackside_protos.runs.v1.run_pb2 import ControlRequest, ErrorReport, ResultSummary
-from trackside_protos.runs.v1.run_state_pb2 import RunAction
 from trackside_protos.runs.v1.task_pb2 import Task as TaskReport
 
 _PLAIN: Final = frozenset({float, int, bool})
@@ -54,7 +54,8 @@ class Run:
         self._tap: LoggingTap | None = None
         self._datasets: dict[str, Dataset] = {}
         self._parameters: dict[str, Any] | None = None
-        self._has_ended = False
+        self._ending = Ending()
+        self._control = Control(reporter, self._ending) if reporter is not None else None
 
     def __repr__(self) -> str:
         return f"<trackside run {self.run_id} {self.name!r}>"
@@ -261,7 +262,7 @@ class Run:
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until the server has everything said before; say whether it has."""
-        if self._reporter is None or self._has_ended:
+        if self._reporter is None or self._ending.has_begun:
             return False
         self._reporter.wait_recorded()
         return self._reporter.flush(timeout)
@@ -294,8 +295,8 @@ class Run:
 
     def obey(self, request: ControlRequest) -> None:
         """Do what the server asks of a run that this program is."""
-        if self._reporter is not None and request.action == RunAction.RUN_ACTION_KILL:
-            kill_this_program(self._reporter, request)
+        if self._control is not None:
+            self._control.obey(request)
 
     def know_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Note what the parameters are: this program has set them."""
@@ -312,28 +313,33 @@ class Run:
 
     def after_fork_in_child(self) -> None:
         """Go on as a producer of one's own, which does not end the run."""
+        if not self._ending.has_begun:
+            self._ending = Ending()  # another thread may have used the other one at this moment
         if self._reporter is not None:
             self._reporter.become_child()
 
     def _end(self, outcome: Outcome) -> None:
-        if self._has_ended:
+        if not self._ending.begin():
+            if self._control is not None:
+                self._control.wait_killed()
             return
-        self._has_ended = True
         open_runs.discard(self)
         if self._tap is not None:
             self._tap.close()
         if self._reporter is not None:
             try:
                 self._reporter.stop_capture()
-                last = [] if self._reporter.is_child else self._last_reports(outcome)
+                last = self._last_reports(outcome, self._reporter)
                 self._reporter.close(last)
             except Exception as failure:  # noqa: BLE001 - the program's own end is what counts
                 self._complain(f"{type(failure).__name__}: {failure}")
         self._recorder.mute()
 
-    def _last_reports(self, outcome: Outcome) -> list[RunReport]:
-        assert self._reporter is not None
-        mask = self._reporter.masker.text
+    def _last_reports(self, outcome: Outcome, reporter: Reporter) -> list[RunReport]:
+        if reporter.is_child or self._control is None:
+            return []
+        outcome = self._control.outcome_of(outcome)
+        mask = reporter.masker.text
         reports: list[RunReport] = []
         if outcome.error is not None:
             place = self._failures.place_of(outcome.error, here(self.run_id))
@@ -349,7 +355,7 @@ class Run:
         reports.append(RunReport(state=state))
         for report in reports:
             report.time.GetCurrentTime()
-        return reports
+        return [*reports, *self._control.confirmations()]
 
     def _add_last_line(self, error: ErrorReport) -> None:
         self._recorder.add_line(
