@@ -2,20 +2,23 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
 from time import time_ns
 from types import TracebackType
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self, cast, overload
 
 from trackside.capture.lines import Line
 from trackside.capture.logging_tap import LoggedRecord, LoggingTap
+from trackside.capture.masking import Masker
 from trackside.session import files, provenance
 from trackside.session.control import Control
+from trackside.session.decorating import Arguments, Returned
 from trackside.session.ending import Ending
 from trackside.session.failure import FailurePlace, Outcome, error_report, outcome_of
 from trackside.session.open_runs import open_runs
 from trackside.session.place import here
+from trackside.session.progress import Item, Progress
 from trackside.session.recorder import LineDraft, Recorder
 from trackside.session.reporter import Reporter
 from trackside.session.scopes import Scope, new_scope
@@ -118,22 +121,85 @@ class Run:
         report = new_scope(total, unit, message, context)
         return Scope(self._recorder, self._failures, self.run_id, name, report)
 
+    @overload
+    def task(self, function: Callable[Arguments, Returned], /) -> Callable[Arguments, Returned]: ...
+
+    @overload
     def task(
         self,
-        name: str,
+        name: str = "",
         *,
         process: str = "",
         context: Mapping[str, Any] | None = None,
         script: str = "",
-    ) -> Task:
-        """Begin the execution of a node; `process` names the node, by default `name` does."""
+        cached: bool = False,
+    ) -> Task: ...
+
+    def task(
+        self,
+        name: str | Callable[..., Any] = "",
+        *,
+        process: str = "",
+        context: Mapping[str, Any] | None = None,
+        script: str = "",
+        cached: bool = False,
+    ) -> Task | Callable[..., Any]:
+        """Begin the execution of a node, for `with`; or decorate what executes it.
+
+        Args:
+            name: What people call it.
+            process: The named node that it belongs to; by default `name`.
+            context: Further facts.
+            script: What it executes.
+            cached: Whether an earlier execution satisfies it, so that it ends CACHED.
+
+        Example:
+            ```python
+            with run.task("scale inputs", process="preprocess") as task:
+                task.message("reading")
+
+
+            @run.task
+            def fit(rows): ...
+            ```
+        """
+        called = "" if callable(name) else printable(name)
         report = TaskReport(
-            name=printable(name),
-            process=printable(process or name),
+            name=called,
+            process=printable(process) or called,
             context=texts_of(context),
             script=printable(script),
         )
-        return Task(self._recorder, self._failures, self.run_id, report)
+        task = Task(self._recorder, self._failures, self.run_id, report)
+        if cached:
+            task.cached()
+        return task(name) if callable(name) else task
+
+    def progress(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        scope: str = "step",
+        *,
+        total: int | None = None,
+        unit: str = "",
+        context: Mapping[str, Any] | None = None,
+    ) -> Progress[Item]:
+        """Return the items, counted by a scope while they are gone through.
+
+        They may be a list, a generator, a progress bar, or asynchronous. The scope ends with the
+        last of them, and when the loop is left before, with what was done by then.
+
+        Example:
+            ```python
+            for fold in run.progress(range(5), scope="fold"):
+                run.info("said in one of them")
+            ```
+        """
+        return Progress(
+            items,
+            total,
+            lambda count: self.scope(scope, total=count, unit=unit, context=context),
+        )
 
     def progress_message(self, message: str) -> None:
         """Say in one line what the run does now."""
@@ -401,6 +467,13 @@ class Run:
     def _complain(self, text: str) -> None:
         if self._reporter is not None:
             self._reporter.complain(text)
+
+
+def silent_run(run_id: str = "", name: str = "") -> Run:
+    """Return a run that does nothing, whatever is said of it."""
+    recorder = Recorder(Masker([]), lambda _: None)
+    recorder.mute()
+    return Run(run_id, name, None, recorder)
 
 
 def describe_source(run: Run) -> None:

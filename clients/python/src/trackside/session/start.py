@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trackside.capture.masking import Masker
 from trackside.identifiers import new_identifier
 from trackside.location import discover
 from trackside.session import provenance
 from trackside.session.mode import Mode, launched_run_id, mode
 from trackside.session.open_runs import open_runs
-from trackside.session.recorder import Recorder
 from trackside.session.reporter import HEARTBEAT_SECONDS, Reporter
-from trackside.session.run import Run, describe_source
+from trackside.session.run import Run, describe_source, silent_run
 from trackside.session.values import printable, struct_of, texts_of, value_of
 from trackside_protos.runs.v1.provenance_pb2 import Provenance
 from trackside_protos.runs.v1.report_pb2 import AttributesReport, RunReport, StateReport
@@ -78,7 +76,7 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
     for key, value in (params or {}).items():
         run.parameters[printable(str(key))].CopyFrom(value_of(value))
     if chosen is Mode.DISABLED:
-        opened = _disabled(run)
+        opened = silent_run(run.run_id, run.name)
     elif launched:
         opened = _attach(run, chosen, config, capture=capture)
     else:
@@ -92,12 +90,6 @@ def current_run() -> Run | None:
     """Return the run that was started last in this program and has not ended."""
     newest = open_runs.newest
     return newest if isinstance(newest, Run) else None
-
-
-def _disabled(message: RunMessage) -> Run:
-    recorder = Recorder(Masker([]), lambda _: None)
-    recorder.mute()
-    return Run(message.run_id, message.name, None, recorder)
 
 
 def _create(
