@@ -57,6 +57,7 @@ class Run:
         self._tap: LoggingTap | None = None
         self._datasets: dict[str, Dataset] = {}
         self._parameters: dict[str, Any] | None = None
+        self._has_source = False
         self._ending = Ending()
         self._control = Control(reporter, self._ending) if reporter is not None else None
 
@@ -250,6 +251,7 @@ class Run:
         dirty: bool = False,
     ) -> None:
         """Say what code this is, where it is not what git says of the program's folder."""
+        self._has_source = True
         source = Source(
             repository=repository, revision=revision, commit=commit, path=path, dirty=dirty
         )
@@ -364,6 +366,18 @@ class Run:
         if self._control is not None:
             self._control.obey(request)
 
+    def describe_origin(self, *, with_environment: bool) -> None:
+        """Say what takes time to find out: the code and the packages; an errand."""
+        if self._reporter is None:
+            return
+        about = Provenance(packages=provenance.packages())
+        if with_environment:
+            about.environment.update(provenance.environment())
+        source = provenance.source(self._reporter.masker.text)
+        if source is not None and not self._has_source:
+            about.source.CopyFrom(source)
+        self._report(RunReport(provenance=about))
+
     def know_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Note what the parameters are: this program has set them."""
         self._parameters = dict(parameters)
@@ -474,19 +488,6 @@ def silent_run(run_id: str = "", name: str = "") -> Run:
     recorder = Recorder(Masker([]), lambda _: None)
     recorder.mute()
     return Run(run_id, name, None, recorder)
-
-
-def describe_source(run: Run) -> None:
-    """Say what git knows of the program; an errand, for it may take seconds."""
-    source = provenance.source()
-    if source is not None:
-        run.set_source(
-            repository=source.repository,
-            revision=source.revision,
-            commit=source.commit,
-            path=source.path,
-            dirty=source.dirty,
-        )
 
 
 def _numbers(values: Mapping[str, object]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from trackside.session import provenance
 from trackside.session.mode import Mode, launched_run_id, mode
 from trackside.session.open_runs import open_runs
 from trackside.session.reporter import HEARTBEAT_SECONDS, Reporter
-from trackside.session.run import Run, describe_source, silent_run
+from trackside.session.run import Run, silent_run
 from trackside.session.values import printable, struct_of, texts_of, value_of
 from trackside_protos.runs.v1.provenance_pb2 import Provenance
 from trackside_protos.runs.v1.report_pb2 import AttributesReport, RunReport, StateReport
@@ -148,7 +148,8 @@ def _open(
         if is_first:  # the output of a process can go to one run only
             reporter.capture()
     reporter.start(run.obey)
-    reporter.errands.add(lambda: describe_source(run))
+    # The launcher of a launched run knows better what environment it gave.
+    reporter.errands.add(lambda: run.describe_origin(with_environment=not launched_run_id()))
     return run
 
 
