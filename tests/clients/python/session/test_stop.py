@@ -251,7 +251,6 @@ def test_a_stop_that_comes_while_the_run_ends_interrupts_nothing(
     process = programs.start(
         """
         import os, trackside
-        from trackside.session.files import checksum_of
         run = trackside.start_run("p", capture=False)
         os.mkfifo("held")
         run._reporter.errands.add(lambda: open("held").read())  # what the end waits for

@@ -13,6 +13,7 @@ from trackside.capture.logging_tap import LoggedRecord, LoggingTap
 from trackside.capture.masking import Masker
 from trackside.session import files, provenance
 from trackside.session.control import Control
+from trackside.session.datasets import describe_data, describe_path
 from trackside.session.decorating import Arguments, Returned
 from trackside.session.ending import Ending
 from trackside.session.failure import FailurePlace, Outcome, error_report, outcome_of
@@ -272,19 +273,24 @@ class Run:
     ) -> None:
         """Say what data the run reads.
 
-        The fingerprint is made of `data`, a path, bytes, an array or a table, if it is not given.
+        The fingerprint is made of `data`, bytes, an array or a table as it is now, or a path
+        which is read in the background, unless it is given.
         """
-        try:
-            dataset = Dataset(name=name) if data is None else files.dataset_of(name, data)
-        except (OSError, TypeError, ValueError) as error:
-            self._complain(f"the data set {name!r} has no fingerprint: {error}")
-            dataset = Dataset(name=name)
-        dataset.fingerprint = fingerprint or dataset.fingerprint
+        dataset = Dataset(name=printable(name), fingerprint=fingerprint)
+        path = Path(data) if isinstance(data, str | Path) else None
+        if path is not None:
+            dataset.location = str(path.absolute())
+        elif data is not None and not fingerprint:
+            self._try_to_describe(dataset, lambda: describe_data(dataset, data))
         dataset.location = location or dataset.location
         if row_count is not None:
             dataset.row_count = row_count
         self._datasets[name] = dataset
-        self._report(RunReport(provenance=Provenance(datasets=self._datasets.values())))
+        self._report_datasets()
+        if path is not None and not fingerprint and self._reporter is not None:
+            read = Dataset()
+            read.CopyFrom(dataset)
+            self._reporter.errands.add(lambda: self._read_dataset(name, read, path))
 
     def output(
         self,
@@ -293,7 +299,7 @@ class Run:
         kind: Literal["data", "report", "model", ""] = "",
         description: str = "",
     ) -> None:
-        """Publish a file or folder. Its checksum is made in the background."""
+        """Publish a file or folder. It is read in the background: checksum, compressed size."""
         place = Path(path)
         output = files.output_of(place, Path.cwd())
         output.description = printable(description)[:_LONGEST_LINE]
@@ -304,7 +310,7 @@ class Run:
         self._report(RunReport(output=output))
         if self._reporter is not None and output.exists:
             absolute = place.absolute()
-            self._reporter.errands.add(lambda: self._report_checksum(output, absolute))
+            self._reporter.errands.add(lambda: self._read_output(output, absolute))
 
     def result(
         self,
@@ -454,9 +460,27 @@ class Run:
         report.time.FromNanoseconds(time_ns())
         self._recorder.add_report(report)
 
-    def _report_checksum(self, output: Output, path: Path) -> None:
-        output.checksum = files.checksum_of(path)
+    def _read_output(self, output: Output, path: Path) -> None:
+        contents = files.contents_of(path)
+        output.checksum, output.size_bytes = contents.checksum, contents.size_bytes
+        if contents.compressed_bytes is not None:
+            output.compressed_bytes = contents.compressed_bytes
         self._report(RunReport(output=output))
+
+    def _read_dataset(self, name: str, dataset: Dataset, path: Path) -> None:
+        self._try_to_describe(dataset, lambda: describe_path(dataset, path))
+        self._datasets[name] = dataset
+        self._report_datasets()
+
+    def _try_to_describe(self, dataset: Dataset, describe: Callable[[], None]) -> None:
+        try:
+            describe()
+        except (OSError, TypeError, ValueError) as error:
+            self._complain(f"the data set {dataset.name!r} has no fingerprint: {error}")
+
+    def _report_datasets(self) -> None:
+        known = list(self._datasets.values())  # the thread of the errands may add one
+        self._report(RunReport(provenance=Provenance(datasets=known)))
 
     def _say(self, level: int, message: object, context: Mapping[str, Any]) -> None:
         place = here(self.run_id)

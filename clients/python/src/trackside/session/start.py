@@ -13,6 +13,7 @@ from trackside.session.mode import Mode, launched_run_id, mode
 from trackside.session.open_runs import open_runs
 from trackside.session.reporter import HEARTBEAT_SECONDS, Reporter
 from trackside.session.run import Run, silent_run
+from trackside.session.system_metrics import INTERVAL_SECONDS
 from trackside.session.values import printable, struct_of, texts_of, value_of
 from trackside_protos.runs.v1.provenance_pb2 import Provenance
 from trackside_protos.runs.v1.report_pb2 import AttributesReport, RunReport, StateReport
@@ -34,6 +35,7 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
     parent: "Run | str | None" = None,
     config: Mapping[str, Any] | None = None,
     capture: bool = True,
+    system_metrics: bool | float = True,
 ) -> Run:
     """Begin a run and return it; use it in a `with` statement, or call `finish`.
 
@@ -52,11 +54,14 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
         parent: The run that this one is a child of, or its id.
         config: The resolved configuration, of any depth.
         capture: Whether output and `logging` of the program become log entries.
+        system_metrics: Whether to record processor, memory, disk and network; or each how many
+            seconds, by default each 10.
 
     Raises:
         ValueError: `TRACKSIDE_MODE` names no mode.
     """
     chosen = mode()
+    interval = INTERVAL_SECONDS if system_metrics is True else float(system_metrics)
     if isinstance(tags, str):
         tags = (tags,)
     launched = launched_run_id()
@@ -78,9 +83,12 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
     if chosen is Mode.DISABLED:
         opened = silent_run(run.run_id, run.name)
     elif launched:
-        opened = _attach(run, chosen, config, capture=capture)
+        reporter = Reporter(discover(), chosen, launched, None, system_interval=interval)
+        opened = _attach(run, reporter, config, capture=capture)
     else:
-        opened = _create(run, chosen, config, capture=capture)
+        create = CreateRunRequest(run=run, producer_id=f"sdk-{new_identifier()}")
+        reporter = Reporter(discover(), chosen, run.run_id, create, system_interval=interval)
+        opened = _create(run, reporter, config, capture=capture)
     if params is not None or not launched:
         opened.know_parameters(params or {})
     return opened
@@ -93,10 +101,8 @@ def current_run() -> Run | None:
 
 
 def _create(
-    message: RunMessage, chosen: Mode, config: Mapping[str, Any] | None, *, capture: bool
+    message: RunMessage, reporter: Reporter, config: Mapping[str, Any] | None, *, capture: bool
 ) -> Run:
-    create = CreateRunRequest(run=message, producer_id=f"sdk-{new_identifier()}")
-    reporter = Reporter(discover(), chosen, message.run_id, create)
     about = provenance.surroundings()
     about.command[:] = [reporter.masker.text(word) for word in about.command]
     running = RunReport(state=StateReport(state=RunState.RUN_STATE_RUNNING))
@@ -104,9 +110,8 @@ def _create(
 
 
 def _attach(
-    message: RunMessage, chosen: Mode, config: Mapping[str, Any] | None, *, capture: bool
+    message: RunMessage, reporter: Reporter, config: Mapping[str, Any] | None, *, capture: bool
 ) -> Run:
-    reporter = Reporter(discover(), chosen, message.run_id, None)
     attributes = AttributesReport(
         engine=message.engine,
         workflow_name=message.name,
