@@ -16,7 +16,10 @@ def test_the_public_names_are_these() -> None:
         "current_run",
         "get_run",
         "list_runs",
+        "progress",
+        "scope",
         "start_run",
+        "task",
     ]
     assert dir(trackside) == sorted(trackside.__all__)
 

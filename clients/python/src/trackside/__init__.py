@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trackside.client.errors import TracksideError
     from trackside.client.handle import RunHandle, get_run, list_runs
+    from trackside.session.ambient import progress, scope, task
     from trackside.session.run import Run
     from trackside.session.scopes import Scope
     from trackside.session.start import current_run, start_run
@@ -32,7 +33,10 @@ __all__ = [
     "current_run",
     "get_run",
     "list_runs",
+    "progress",
+    "scope",
     "start_run",
+    "task",
 ]
 
 _HOMES = {
@@ -44,7 +48,10 @@ _HOMES = {
     "current_run": "trackside.session.start",
     "get_run": "trackside.client.handle",
     "list_runs": "trackside.client.handle",
+    "progress": "trackside.session.ambient",
+    "scope": "trackside.session.ambient",
     "start_run": "trackside.session.start",
+    "task": "trackside.session.ambient",
 }
 
 

@@ -111,6 +111,7 @@ def mask_provenance(provenance: Provenance) -> None:
     provenance.command[:] = masked_command(list(provenance.command))
     if provenance.HasField("source"):
         provenance.source.repository = masked_text(provenance.source.repository)
+        provenance.source.changes = masked_text(provenance.source.changes)
     for dataset in provenance.datasets:
         dataset.location = masked_text(dataset.location)
 

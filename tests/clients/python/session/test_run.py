@@ -213,6 +213,7 @@ def test_outputs_have_size_and_checksum(append_server: AppendServer, tmp_path: P
     outputs = [r.output for r in append_server.only_run().reports if r.HasField("output")]
     final = {Path(output.path).name: output for output in outputs}
     assert final["model.json"].size_bytes == 2
+    assert final["model.json"].compressed_bytes == 10
     assert final["model.json"].checksum == f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
     assert final["model.json"].kind == OutputKind.OUTPUT_KIND_MODEL
     assert final["model.json"].media_type == "application/json"

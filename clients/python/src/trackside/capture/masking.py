@@ -13,6 +13,15 @@ _NAMES: Final = re.compile(
     re.IGNORECASE,
 )
 
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^\s/@'\"]{1,256}@")
+_ASSIGNED: Final = re.compile(
+    r"((?:TOKEN|SECRET|PASSW(?:OR)?D|PASSPHRASE|CREDENTIALS?|(?:API|ACCESS|PRIVATE)_?KEY)"
+    r"[\w\"'\]]{0,20}[ \t]{0,4}[:=][ \t]{0,4})"
+    # A quoted text, or a bare one that ends its line as in a file of settings: no expression.
+    r"(?:(?P<quote>[\"'])[^\"'\n]{4,}(?P=quote)|[^\s\"',;(){}\[\].]{6,}$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
 
 def secrets_of(environment: Mapping[str, str]) -> list[str]:
     """Return the values to mask, longest first. A path names where a secret is and is none."""
@@ -22,6 +31,20 @@ def secrets_of(environment: Mapping[str, str]) -> list[str]:
         if _NAMES.search(name) and len(value) >= SHORTEST and not value.startswith("/")
     }
     return sorted(values, key=len, reverse=True)
+
+
+def masked_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with the values masked whose names say that they are secret."""
+    mask = Masker(secrets_of(environment)).text
+    return {
+        name: MASK if value and _NAMES.search(name) else _CREDENTIALS.sub(f"{MASK}@", mask(value))
+        for name, value in environment.items()
+    }
+
+
+def masked_source(text: str) -> str:
+    """Return source text with what is assigned to secret names masked, and credentials."""
+    return _CREDENTIALS.sub(f"{MASK}@", _ASSIGNED.sub(rf"\1\g<quote>{MASK}\g<quote>", text))
 
 
 class Masker:

@@ -1,7 +1,10 @@
 """How the work ended: what an exception, or its absence, says of the run."""
 
+import sys
 import traceback
+from collections import deque
 from dataclasses import dataclass
+from types import CodeType, FrameType
 from typing import Final
 
 from trackside.session.place import Place
@@ -13,6 +16,7 @@ from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
 _LONGEST_MESSAGE: Final = 4 << 10
 _LONGEST_TRACE: Final = 200 << 10
 _LONGEST_SENTENCE: Final = 1_000
+_MOST_ABANDONED: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ def outcome_of(error: BaseException | None) -> Outcome:
     """Return the outcome of work that ended with this exception, or with none."""
     if error is None or isinstance(error, GeneratorExit):
         return COMPLETED
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) or _is_cancellation(error):
         return Outcome(
             RunState.RUN_STATE_TERMINATED,
             StateReason.STATE_REASON_INTERRUPTED,
@@ -83,6 +87,13 @@ def error_report(error: BaseException, place: Place) -> ErrorReport:
     )
 
 
+def _is_cancellation(error: BaseException) -> bool:
+    """Return whether this is what Ctrl-C becomes in a program of `asyncio`."""
+    # Whoever cancels has imported it; another thread may be about to.
+    kind = getattr(sys.modules.get("asyncio.exceptions"), "CancelledError", None)
+    return isinstance(kind, type) and isinstance(error, kind)
+
+
 def _outcome_of_exit(code: object) -> Outcome:
     if code is None or code == 0:
         return Outcome(RunState.RUN_STATE_COMPLETED, exit_code=0)
@@ -103,19 +114,51 @@ def _message_of(error: BaseException) -> str:
         return f"(its message cannot be read: {type(another).__name__})"
 
 
+@dataclass(frozen=True, slots=True)
+class _Abandoned:
+    """A place whose loop was left early, and the line in the program that left it."""
+
+    place: Place
+    frame_id: int
+    code: CodeType
+    line: int
+
+    def is_on_the_way_of(self, error: BaseException) -> bool:
+        """Return whether the error came by this line of this call of the function."""
+        trace = error.__traceback__
+        while trace is not None:
+            frame = trace.tb_frame
+            if (id(frame), trace.tb_lineno) == (self.frame_id, self.line):
+                return frame.f_code is self.code
+            trace = trace.tb_next
+        return False
+
+
 class FailurePlace:
     """Remembers the innermost place that an exception came from, while it goes up."""
 
     def __init__(self) -> None:
         self._error: BaseException | None = None
         self._place = Place("")
+        self._abandoned: deque[_Abandoned] = deque(maxlen=_MOST_ABANDONED)
 
     def note(self, error: BaseException | None, place: Place) -> None:
         """Note that the exception leaves this place; the first place counts."""
         if error is not None and error is not self._error:
             self._error, self._place = error, place
 
+    def note_abandoned(self, place: Place, frame: FrameType) -> None:
+        """Note that a loop over items was left early: by `break`, or by an exception.
+
+        A loop does not see the exception that leaves it. It is known later, by the line.
+        """
+        self._abandoned.append(_Abandoned(place, id(frame), frame.f_code, frame.f_lineno))
+
     def place_of(self, error: BaseException, otherwise: Place) -> Place:
         """Return where the exception came from."""
         known = error is self._error or error.__cause__ is self._error is not None
-        return self._place if known else otherwise
+        found = self._place if known else None
+        for each in reversed(self._abandoned):
+            if each.is_on_the_way_of(error) and (found is None or each.place.is_in(found)):
+                found = each.place
+        return found or otherwise

@@ -1,12 +1,13 @@
-"""Files and data, described: size, checksum, kind."""
+"""Files and folders, described: kind, size, compressed size, checksum."""
 
 import hashlib
 import mimetypes
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
 from trackside_protos.runs.v1.output_pb2 import Output, OutputKind
-from trackside_protos.runs.v1.provenance_pb2 import Dataset
 
 KINDS: Final = {
     "data": OutputKind.OUTPUT_KIND_DATA,
@@ -14,6 +15,7 @@ KINDS: Final = {
     "model": OutputKind.OUTPUT_KIND_MODEL,
 }
 _CHUNK: Final = 1 << 20
+_MOST_COMPRESSED: Final = 256 << 20
 
 
 def output_of(path: Path, base: Path) -> Output:
@@ -44,63 +46,50 @@ def size_of(path: Path) -> int:
     return path.stat().st_size
 
 
-def checksum_of(path: Path) -> str:
-    """Return the checksum of a file, or of the names and contents below a folder.
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What was read of a file, or of all files below a folder."""
+
+    size_bytes: int
+    compressed_bytes: int | None
+    """As a zip archive has it; None of what is too large to be compressed by the way."""
+    checksum: str
+
+
+def contents_of(path: Path) -> Contents:
+    """Read a file, or the names and contents below a folder, once. May take minutes.
 
     Raises:
         OSError: It cannot be read.
     """
+    if not path.is_dir():
+        return _contents_of_file(path)
     digest = hashlib.sha256()
-    if path.is_dir():
-        for each in sorted(path.rglob("*")):
-            if each.is_file():
-                digest.update(f"{each.relative_to(path)}\0{checksum_of(each)}\n".encode())
-    else:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    return f"sha256:{digest.hexdigest()}"
+    size = 0
+    compressed: int | None = 0
+    for each in sorted(path.rglob("*")):
+        if each.is_file():
+            contents = _contents_of_file(each)
+            digest.update(f"{each.relative_to(path)}\0{contents.checksum}\n".encode())
+            size += contents.size_bytes
+            compressed = _sum(compressed, contents.compressed_bytes)
+    return Contents(size, compressed, f"sha256:{digest.hexdigest()}")
 
 
-def dataset_of(name: str, data: object) -> Dataset:
-    """Describe a data set by what it is: a path, bytes, an array, or a table of arrays.
-
-    Raises:
-        TypeError: It is nothing of which a checksum could be made.
-    """
-    dataset = Dataset(name=name)
-    if isinstance(data, str | Path):
-        path = Path(data)
-        dataset.location = str(path.absolute())
-        dataset.size_bytes = size_of(path)
-        dataset.fingerprint = checksum_of(path)
-        return dataset
+def _contents_of_file(path: Path) -> Contents:
     digest = hashlib.sha256()
-    dataset.size_bytes = _digest(data, digest)
-    dataset.fingerprint = f"sha256:{digest.hexdigest()}"
-    rows = getattr(data, "shape", None)
-    if rows:
-        dataset.row_count = int(rows[0])
-    return dataset
+    squeezer = zlib.compressobj() if path.stat().st_size <= _MOST_COMPRESSED else None
+    size = compressed = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+            digest.update(chunk)
+            if squeezer is not None:
+                compressed += len(squeezer.compress(chunk))
+    if squeezer is None:
+        return Contents(size, None, f"sha256:{digest.hexdigest()}")
+    return Contents(size, compressed + len(squeezer.flush()), f"sha256:{digest.hexdigest()}")
 
 
-class _Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-
-
-def _digest(data: Any, digest: _Digest) -> int:  # noqa: ANN401 - whatever numpy and pandas give
-    to_numpy = getattr(data, "to_numpy", None)
-    if callable(to_numpy):
-        data = to_numpy()
-    shape, kind = getattr(data, "shape", None), getattr(data, "dtype", None)
-    if kind is not None:
-        # The same bytes in another shape are other data.
-        digest.update(f"{kind} {shape}\n".encode())
-        if getattr(kind, "hasobject", False):
-            contents = repr(data.tolist()).encode()
-        else:
-            contents = data.tobytes()  # in the order of rows, however it lies in memory
-    else:
-        contents = bytes(memoryview(data))
-    digest.update(contents)
-    return len(contents)
+def _sum(left: int | None, right: int | None) -> int | None:
+    return None if left is None or right is None else left + right

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from types import TracebackType
 from typing import NoReturn, Protocol
 
@@ -37,6 +38,9 @@ class OpenRuns:
         self._is_hooked = False
         self._termination = Termination()
         os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork_in_child)
+
+    def __iter__(self) -> Iterator[OpenRun]:
+        return iter(self._runs)
 
     @property
     def newest(self) -> OpenRun | None:

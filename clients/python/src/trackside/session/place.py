@@ -14,6 +14,15 @@ class Place:
     task_name: str = ""
     labels: tuple["Labelled", ...] = ()
     """What is open and gives context, outermost first."""
+    outer: "Place | None" = None
+    """The place around it."""
+
+    def is_in(self, place: "Place") -> bool:
+        """Return whether this is that place, or inside it."""
+        found: Place | None = self
+        while found is not None and found is not place:
+            found = found.outer
+        return found is place
 
     def context(self) -> dict[str, str]:
         """Return what log entries, tasks and errors of this place carry as context."""
@@ -40,6 +49,12 @@ def here(run_id: str) -> Place:
     return place if place is not None and place.run_id == run_id else Place(run_id)
 
 
+def present_run_id() -> str:
+    """Return the run of the innermost open scope or task around the caller; empty if none is."""
+    place = _HERE.get()
+    return place.run_id if place is not None else ""
+
+
 @dataclass(slots=True)
 class Visit:
     """Being in a place, from `enter` to `leave`."""
@@ -53,9 +68,11 @@ class Visit:
         _HERE.set(self.place)
 
     def leave(self) -> None:
-        """Be again where one was before.
+        """Be again where one was before, unless one is elsewhere by now.
 
         No token of the variable is kept: a generator may leave in another context than it entered.
         """
         if self._before:
-            _HERE.set(self._before.pop())
+            before, present = self._before.pop(), _HERE.get()
+            if present is not None and present.is_in(self.place):
+                _HERE.set(before)

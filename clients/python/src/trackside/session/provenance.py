@@ -1,5 +1,6 @@
-"""Where a run comes from: the command line, the machine, the code's repository."""
+"""Where a run comes from: command line, machine, environment, packages, the code's repository."""
 
+import contextlib
 import os
 import platform
 import re
@@ -7,12 +8,27 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from trackside.capture.masking import masked_environment, masked_source
+from trackside.session.values import printable
 from trackside_protos.runs.v1.provenance_pb2 import Machine, Provenance, Source
 
-_GIT_SECONDS: Final = 2.0
+_GIT_SECONDS: Final = 5.0
+"""For all answers together."""
+
+_DIFF: Final = ("--no-color", "--no-ext-diff", "--no-textconv")
+_LONGEST_CHANGES: Final = 256 << 10
+_LONGEST_ANSWER: Final = 1 << 20
+_LONGEST_VALUE: Final = 4 << 10
+_MOST_PACKAGES: Final = 10_000
+_INSTALLED: Final = re.compile(
+    r"(?P<name>[^-]{1,256})-(?P<version>[^-]{1,256})(-py[\d.]+)?\.(dist|egg)-info"
+)
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@]+@")
 _REPOSITORY: Final = ".git"
 
@@ -44,47 +60,97 @@ def surroundings() -> Provenance:
     )
 
 
-def source() -> Source | None:
-    """Ask git for the code of this program; None where there is none. May take seconds."""
+def environment() -> dict[str, str]:
+    """Return the environment of this program, its secrets masked."""
+    masked = masked_environment(os.environ)
+    return {printable(name): printable(value)[:_LONGEST_VALUE] for name, value in masked.items()}
+
+
+def packages() -> dict[str, str]:
+    """Return the installed packages and their versions, by the names of their folders.
+
+    That reads one listing for each folder of the path; to ask `importlib.metadata` would open
+    every package.
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+            for entry in entries:
+                named = _INSTALLED.fullmatch(entry.name)
+                if named and len(found) < _MOST_PACKAGES:
+                    name = printable(named["name"].lower().replace("_", "-"))
+                    found.setdefault(name, printable(named["version"]))
+    return found
+
+
+def source(mask: Callable[[str], str]) -> Source | None:
+    """Ask git for the code of this program; None where there is none. May take seconds.
+
+    `mask` is applied to the changes that are not committed.
+    """
     script = Path(sys.argv[0]).absolute() if sys.argv and sys.argv[0] else None
     folder = script.parent if script is not None and script.is_file() else Path(_work_directory())
     if shutil.which("git") is None or not _is_in_repository(folder):
         return None
-    root = _git(folder, "rev-parse", "--show-toplevel")
-    commit = _git(folder, "rev-parse", "HEAD")
+    git = _Git(folder)
+    root = git.ask("rev-parse", "--show-toplevel")
     if not root:
         return None
     path = ""
     if script is not None and script.is_file() and script.is_relative_to(root):
         path = str(script.relative_to(root))
-    remote = _git(folder, "remote", "get-url", "origin")
+    commit = git.ask("rev-parse", "HEAD")
+    remote = git.ask("remote", "get-url", "origin")
+    is_dirty = bool(git.ask("status", "--porcelain", "--untracked-files=no"))
+    changes = git.ask("diff", *_DIFF, "HEAD" if commit else "--cached") if is_dirty else ""
     return Source(
-        repository=_CREDENTIALS.sub("", remote) or root,
-        revision=_git(folder, "symbolic-ref", "--short", "HEAD"),
+        repository=printable(_CREDENTIALS.sub("", remote) or root),
+        revision=printable(git.ask("symbolic-ref", "--short", "HEAD")),
         commit=commit,
-        path=path,
-        dirty=bool(_git(folder, "status", "--porcelain", "--untracked-files=no")),
+        path=printable(path),
+        dirty=is_dirty,
+        changes=_beginning(mask(masked_source(changes))),
     )
+
+
+class _Git:
+    """Asks the user's git about one folder; an answer that fails or takes too long is empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._end = time.monotonic() + _GIT_SECONDS
+
+    def ask(self, *words: str) -> str:
+        """Return the beginning of what git says."""
+        quiet = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+        with tempfile.TemporaryFile() as answer:  # a diff may be large
+            try:
+                done = subprocess.run(  # noqa: S603 - our own words
+                    ["git", "-C", str(self._folder), *words],  # noqa: S607 - wherever it is
+                    stdin=subprocess.DEVNULL,
+                    stdout=answer,
+                    stderr=subprocess.DEVNULL,
+                    timeout=max(0.0, self._end - time.monotonic()),
+                    check=False,
+                    env={**os.environ, **quiet},
+                )
+            except (OSError, subprocess.SubprocessError):
+                return ""
+            answer.seek(0)
+            said = answer.read(_LONGEST_ANSWER).decode(errors="replace").strip()
+        return said if done.returncode == 0 else ""
+
+
+def _beginning(changes: str) -> str:
+    """Return as many whole lines of a diff as are kept."""
+    encoded = printable(changes).encode()
+    if len(encoded) <= _LONGEST_CHANGES:
+        return encoded.decode()
+    return encoded[:_LONGEST_CHANGES].decode(errors="ignore").rpartition("\n")[0]
 
 
 def _is_in_repository(folder: Path) -> bool:
     return any((each / _REPOSITORY).exists() for each in (folder, *folder.parents))
-
-
-def _git(folder: Path, *words: str) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603 - our own words
-            ["git", "-C", str(folder), *words],  # noqa: S607 - the user's git, wherever it is
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_GIT_SECONDS,
-            check=False,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.decode(errors="replace").strip() if done.returncode == 0 else ""
 
 
 def _work_directory() -> str:

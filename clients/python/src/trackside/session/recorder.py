@@ -46,8 +46,8 @@ class LineDraft:
 class Reportable(Protocol):
     """A scope or task: of its states between two drains the last is reported, in its order."""
 
-    def snapshot(self) -> RunReport:
-        """Return the report on its present state."""
+    def snapshot(self) -> RunReport | None:
+        """Return the report on its present state; None if there is nothing to report."""
         ...
 
 
@@ -131,7 +131,8 @@ class Recorder:
         for index, thing in enumerate(said):
             if last[id(thing)] == index:
                 report = thing if isinstance(thing, RunReport) else thing.snapshot()
-                yield Item(report.SerializeToString())
+                if report is not None:
+                    yield Item(report.SerializeToString())
 
     def _drain_lines(self) -> Iterator[Item]:
         for draft in _taken(self._lines):

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from trackside.capture.descriptors import CapturedDescriptor, CaptureError
@@ -18,10 +18,12 @@ from trackside.session.courier import OnControl, courier
 from trackside.session.errands import Errands
 from trackside.session.mode import Mode, exit_timeout
 from trackside.session.pulse import Pulse
-from trackside.session.recorder import LineDraft, Recorder
+from trackside.session.recorder import NANOS, LineDraft, Recorder
+from trackside.session.system_metrics import SystemMetrics, meter_of_this_system
 from trackside.spool.folder import Abandoned, Identity, SpoolFolder
 from trackside_protos.logs.v1.log_entry_pb2 import LogLevel
 from trackside_protos.runs.v1.report_pb2 import Heartbeat, RunReport
+from trackside_protos.runs.v1.run_pb2 import Usage
 from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest
 
 if TYPE_CHECKING:
@@ -44,8 +46,15 @@ class Reporter:
     """
 
     def __init__(
-        self, location: Location, mode: Mode, run_id: str, create: CreateRunRequest | None
+        self,
+        location: Location,
+        mode: Mode,
+        run_id: str,
+        create: CreateRunRequest | None,
+        *,
+        system_interval: float = 0.0,
     ) -> None:
+        """Report this run, and what the system says each so many seconds; 0: nothing of it."""
         self.masker = Masker(secrets_of(os.environ))
         self.recorder = Recorder(self.masker, self.complain)
         self.errands = Errands(self.complain)
@@ -66,6 +75,8 @@ class Reporter:
         self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
         self._next_adoption = 0.0
         self._is_authority = create is not None
+        self._system_interval = system_interval
+        self._system: SystemMetrics | None = None
         self._outbox = self._new_outbox(create)
         self._pulse = Pulse(self._beat, self.complain)
 
@@ -119,7 +130,7 @@ class Reporter:
         self._pulse.stop()
         if self._is_asleep:  # a forked child that has said nothing
             return
-        self._put(last)
+        self._put([*self._usage(), *last])
         self._outbox.close()
         if self._delivery is not None and self._mode is Mode.ONLINE:
             self._adopt_children(self._delivery)
@@ -163,6 +174,7 @@ class Reporter:
         self._delivery = None
         self._connected = threading.Event()
         self._putting = threading.Lock()
+        self._system, self._system_interval = None, 0.0
         self.recorder.clear()
         self.errands = Errands(self.complain)
         self._is_asleep = True
@@ -204,10 +216,36 @@ class Reporter:
             if self._is_authority and self._delivery and self._delivery.reach.connected:
                 beats.append(RunReport(heartbeat=Heartbeat()))
                 beats[0].time.GetCurrentTime()
+        if self._system_interval:
+            beats += self._look_at_system()
         self._put(beats)
         if self._has_forked and self._delivery and now >= self._next_adoption:
             self._next_adoption = now + _ADOPT_SECONDS
             self._adopt_children(self._delivery)
+
+    def _look_at_system(self) -> list[RunReport]:
+        if self._system is None:
+            try:
+                meter = meter_of_this_system()
+                if meter is not None:
+                    self._system = SystemMetrics(self._add_points, meter, self._system_interval)
+            finally:  # what cannot be read now will not be later
+                self._system_interval = self._system_interval if self._system else 0.0
+            return []
+        return self._usage() if self._system.look_if_due() else []
+
+    def _add_points(self, values: Mapping[str, float]) -> None:
+        self.recorder.add_points((time.time_ns(), values, None, None))
+
+    def _usage(self) -> list[RunReport]:
+        """Return the report on what was used, if it is for this process to make."""
+        if self._system is None or not self._is_authority:
+            return []
+        use = self._system.measure()
+        report = RunReport(usage=Usage(peak_memory_bytes=use.peak_memory_bytes))
+        report.usage.processor_duration.FromNanoseconds(int(use.processor_seconds * NANOS))
+        report.time.GetCurrentTime()
+        return [report]
 
     def _put(self, reports: Sequence[RunReport]) -> None:
         with self._putting:  # what was said first must come first

@@ -2,19 +2,24 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from pathlib import Path
 from time import time_ns
 from types import TracebackType
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self, cast, overload
 
 from trackside.capture.lines import Line
 from trackside.capture.logging_tap import LoggedRecord, LoggingTap
+from trackside.capture.masking import Masker
 from trackside.session import files, provenance
+from trackside.session.control import Control
+from trackside.session.datasets import describe_data, describe_path
+from trackside.session.decorating import Arguments, Returned
+from trackside.session.ending import Ending
 from trackside.session.failure import FailurePlace, Outcome, error_report, outcome_of
-from trackside.session.killing import kill_this_program
 from trackside.session.open_runs import open_runs
 from trackside.session.place import here
+from trackside.session.progress import Item, Progress
 from trackside.session.recorder import LineDraft, Recorder
 from trackside.session.reporter import Reporter
 from trackside.session.scopes import Scope, new_scope
@@ -25,7 +30,6 @@ from trackside_protos.runs.v1.output_pb2 import Output
 from trackside_protos.runs.v1.provenance_pb2 import Dataset, Provenance, Source
 from trackside_protos.runs.v1.report_pb2 import ProgressReport, RunReport, StateReport
 from trackside_protos.runs.v1.run_pb2 import ControlRequest, ErrorReport, ResultSummary
-from trackside_protos.runs.v1.run_state_pb2 import RunAction
 from trackside_protos.runs.v1.task_pb2 import Task as TaskReport
 
 _PLAIN: Final = frozenset({float, int, bool})
@@ -54,7 +58,9 @@ class Run:
         self._tap: LoggingTap | None = None
         self._datasets: dict[str, Dataset] = {}
         self._parameters: dict[str, Any] | None = None
-        self._has_ended = False
+        self._has_source = False
+        self._ending = Ending()
+        self._control = Control(reporter, self._ending) if reporter is not None else None
 
     def __repr__(self) -> str:
         return f"<trackside run {self.run_id} {self.name!r}>"
@@ -117,22 +123,85 @@ class Run:
         report = new_scope(total, unit, message, context)
         return Scope(self._recorder, self._failures, self.run_id, name, report)
 
+    @overload
+    def task(self, function: Callable[Arguments, Returned], /) -> Callable[Arguments, Returned]: ...
+
+    @overload
     def task(
         self,
-        name: str,
+        name: str = "",
         *,
         process: str = "",
         context: Mapping[str, Any] | None = None,
         script: str = "",
-    ) -> Task:
-        """Begin the execution of a node; `process` names the node, by default `name` does."""
+        cached: bool = False,
+    ) -> Task: ...
+
+    def task(
+        self,
+        name: str | Callable[..., Any] = "",
+        *,
+        process: str = "",
+        context: Mapping[str, Any] | None = None,
+        script: str = "",
+        cached: bool = False,
+    ) -> Task | Callable[..., Any]:
+        """Begin the execution of a node, for `with`; or decorate what executes it.
+
+        Args:
+            name: What people call it.
+            process: The named node that it belongs to; by default `name`.
+            context: Further facts.
+            script: What it executes.
+            cached: Whether an earlier execution satisfies it, so that it ends CACHED.
+
+        Example:
+            ```python
+            with run.task("scale inputs", process="preprocess") as task:
+                task.message("reading")
+
+
+            @run.task
+            def fit(rows): ...
+            ```
+        """
+        called = "" if callable(name) else printable(name)
         report = TaskReport(
-            name=printable(name),
-            process=printable(process or name),
+            name=called,
+            process=printable(process) or called,
             context=texts_of(context),
             script=printable(script),
         )
-        return Task(self._recorder, self._failures, self.run_id, report)
+        task = Task(self._recorder, self._failures, self.run_id, report)
+        if cached:
+            task.cached()
+        return task(name) if callable(name) else task
+
+    def progress(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        scope: str = "step",
+        *,
+        total: int | None = None,
+        unit: str = "",
+        context: Mapping[str, Any] | None = None,
+    ) -> Progress[Item]:
+        """Return the items, counted by a scope while they are gone through.
+
+        They may be a list, a generator, a progress bar, or asynchronous. The scope ends with the
+        last of them, and when the loop is left before, with what was done by then.
+
+        Example:
+            ```python
+            for fold in run.progress(range(5), scope="fold"):
+                run.info("said in one of them")
+            ```
+        """
+        return Progress(
+            items,
+            total,
+            lambda count: self.scope(scope, total=count, unit=unit, context=context),
+        )
 
     def progress_message(self, message: str) -> None:
         """Say in one line what the run does now."""
@@ -183,6 +252,7 @@ class Run:
         dirty: bool = False,
     ) -> None:
         """Say what code this is, where it is not what git says of the program's folder."""
+        self._has_source = True
         source = Source(
             repository=repository, revision=revision, commit=commit, path=path, dirty=dirty
         )
@@ -203,19 +273,24 @@ class Run:
     ) -> None:
         """Say what data the run reads.
 
-        The fingerprint is made of `data`, a path, bytes, an array or a table, if it is not given.
+        The fingerprint is made of `data`, bytes, an array or a table as it is now, or a path
+        which is read in the background, unless it is given.
         """
-        try:
-            dataset = Dataset(name=name) if data is None else files.dataset_of(name, data)
-        except (OSError, TypeError, ValueError) as error:
-            self._complain(f"the data set {name!r} has no fingerprint: {error}")
-            dataset = Dataset(name=name)
-        dataset.fingerprint = fingerprint or dataset.fingerprint
+        dataset = Dataset(name=printable(name), fingerprint=fingerprint)
+        path = Path(data) if isinstance(data, str | Path) else None
+        if path is not None:
+            dataset.location = str(path.absolute())
+        elif data is not None and not fingerprint:
+            self._try_to_describe(dataset, lambda: describe_data(dataset, data))
         dataset.location = location or dataset.location
         if row_count is not None:
             dataset.row_count = row_count
         self._datasets[name] = dataset
-        self._report(RunReport(provenance=Provenance(datasets=self._datasets.values())))
+        self._report_datasets()
+        if path is not None and not fingerprint and self._reporter is not None:
+            read = Dataset()
+            read.CopyFrom(dataset)
+            self._reporter.errands.add(lambda: self._read_dataset(name, read, path))
 
     def output(
         self,
@@ -224,7 +299,7 @@ class Run:
         kind: Literal["data", "report", "model", ""] = "",
         description: str = "",
     ) -> None:
-        """Publish a file or folder. Its checksum is made in the background."""
+        """Publish a file or folder. It is read in the background: checksum, compressed size."""
         place = Path(path)
         output = files.output_of(place, Path.cwd())
         output.description = printable(description)[:_LONGEST_LINE]
@@ -235,7 +310,7 @@ class Run:
         self._report(RunReport(output=output))
         if self._reporter is not None and output.exists:
             absolute = place.absolute()
-            self._reporter.errands.add(lambda: self._report_checksum(output, absolute))
+            self._reporter.errands.add(lambda: self._read_output(output, absolute))
 
     def result(
         self,
@@ -261,7 +336,7 @@ class Run:
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until the server has everything said before; say whether it has."""
-        if self._reporter is None or self._has_ended:
+        if self._reporter is None or self._ending.has_begun:
             return False
         self._reporter.wait_recorded()
         return self._reporter.flush(timeout)
@@ -294,8 +369,20 @@ class Run:
 
     def obey(self, request: ControlRequest) -> None:
         """Do what the server asks of a run that this program is."""
-        if self._reporter is not None and request.action == RunAction.RUN_ACTION_KILL:
-            kill_this_program(self._reporter, request)
+        if self._control is not None:
+            self._control.obey(request)
+
+    def describe_origin(self, *, with_environment: bool) -> None:
+        """Say what takes time to find out: the code and the packages; an errand."""
+        if self._reporter is None:
+            return
+        about = Provenance(packages=provenance.packages())
+        if with_environment:
+            about.environment.update(provenance.environment())
+        source = provenance.source(self._reporter.masker.text)
+        if source is not None and not self._has_source:
+            about.source.CopyFrom(source)
+        self._report(RunReport(provenance=about))
 
     def know_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Note what the parameters are: this program has set them."""
@@ -312,28 +399,33 @@ class Run:
 
     def after_fork_in_child(self) -> None:
         """Go on as a producer of one's own, which does not end the run."""
+        if not self._ending.has_begun:
+            self._ending = Ending()  # another thread may have used the other one at this moment
         if self._reporter is not None:
             self._reporter.become_child()
 
     def _end(self, outcome: Outcome) -> None:
-        if self._has_ended:
+        if not self._ending.begin():
+            if self._control is not None:
+                self._control.wait_killed()
             return
-        self._has_ended = True
         open_runs.discard(self)
         if self._tap is not None:
             self._tap.close()
         if self._reporter is not None:
             try:
                 self._reporter.stop_capture()
-                last = [] if self._reporter.is_child else self._last_reports(outcome)
+                last = self._last_reports(outcome, self._reporter)
                 self._reporter.close(last)
             except Exception as failure:  # noqa: BLE001 - the program's own end is what counts
                 self._complain(f"{type(failure).__name__}: {failure}")
         self._recorder.mute()
 
-    def _last_reports(self, outcome: Outcome) -> list[RunReport]:
-        assert self._reporter is not None
-        mask = self._reporter.masker.text
+    def _last_reports(self, outcome: Outcome, reporter: Reporter) -> list[RunReport]:
+        if reporter.is_child or self._control is None:
+            return []
+        outcome = self._control.outcome_of(outcome)
+        mask = reporter.masker.text
         reports: list[RunReport] = []
         if outcome.error is not None:
             place = self._failures.place_of(outcome.error, here(self.run_id))
@@ -349,7 +441,7 @@ class Run:
         reports.append(RunReport(state=state))
         for report in reports:
             report.time.GetCurrentTime()
-        return reports
+        return [*reports, *self._control.confirmations()]
 
     def _add_last_line(self, error: ErrorReport) -> None:
         self._recorder.add_line(
@@ -368,9 +460,27 @@ class Run:
         report.time.FromNanoseconds(time_ns())
         self._recorder.add_report(report)
 
-    def _report_checksum(self, output: Output, path: Path) -> None:
-        output.checksum = files.checksum_of(path)
+    def _read_output(self, output: Output, path: Path) -> None:
+        contents = files.contents_of(path)
+        output.checksum, output.size_bytes = contents.checksum, contents.size_bytes
+        if contents.compressed_bytes is not None:
+            output.compressed_bytes = contents.compressed_bytes
         self._report(RunReport(output=output))
+
+    def _read_dataset(self, name: str, dataset: Dataset, path: Path) -> None:
+        self._try_to_describe(dataset, lambda: describe_path(dataset, path))
+        self._datasets[name] = dataset
+        self._report_datasets()
+
+    def _try_to_describe(self, dataset: Dataset, describe: Callable[[], None]) -> None:
+        try:
+            describe()
+        except (OSError, TypeError, ValueError) as error:
+            self._complain(f"the data set {dataset.name!r} has no fingerprint: {error}")
+
+    def _report_datasets(self) -> None:
+        known = list(self._datasets.values())  # the thread of the errands may add one
+        self._report(RunReport(provenance=Provenance(datasets=known)))
 
     def _say(self, level: int, message: object, context: Mapping[str, Any]) -> None:
         place = here(self.run_id)
@@ -397,17 +507,11 @@ class Run:
             self._reporter.complain(text)
 
 
-def describe_source(run: Run) -> None:
-    """Say what git knows of the program; an errand, for it may take seconds."""
-    source = provenance.source()
-    if source is not None:
-        run.set_source(
-            repository=source.repository,
-            revision=source.revision,
-            commit=source.commit,
-            path=source.path,
-            dirty=source.dirty,
-        )
+def silent_run(run_id: str = "", name: str = "") -> Run:
+    """Return a run that does nothing, whatever is said of it."""
+    recorder = Recorder(Masker([]), lambda _: None)
+    recorder.mute()
+    return Run(run_id, name, None, recorder)
 
 
 def _numbers(values: Mapping[str, object]) -> dict[str, float]:

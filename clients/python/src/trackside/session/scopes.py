@@ -1,13 +1,14 @@
 """Scopes: named counters inside a run, which nest."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 from typing_extensions import override
 
+from trackside.session.decorating import Arguments, Returned, decorated
 from trackside.session.failure import FailurePlace
 from trackside.session.place import Labelled, Visit, here
 from trackside.session.recorder import Recorder
@@ -19,9 +20,10 @@ _LONGEST_MESSAGE: Final = 1_024
 
 
 class Scope(Labelled):
-    """A counter such as fold 3/5; a context manager, or used by itself.
+    """A counter such as fold 3/5; a context manager, sync and async, or used by itself.
 
     Log entries and tasks inside carry its present item as context, for example `fold=3`.
+    As a decorator, of functions and of coroutine functions, it is opened by each call.
     """
 
     def __init__(
@@ -33,7 +35,11 @@ class Scope(Labelled):
         report: scope_pb2.Scope,
     ) -> None:
         """Begin at nothing; made by `Run.scope`, not by users."""
+        self._pattern = scope_pb2.Scope()
+        self._pattern.CopyFrom(report)
+        self._is_pattern = False
         outer = here(run_id)
+        self._run_id = run_id
         self.name = printable(name.replace("/", "_")) or "scope"
         """Its own name."""
         self._recorder = recorder
@@ -41,9 +47,24 @@ class Scope(Labelled):
         self._report = report
         self._report.path = "/".join(filter(None, (outer.scope_path, self.name)))
         self._report.start_time.GetCurrentTime()
-        place = replace(outer, scope_path=self._report.path, labels=(*outer.labels, self))
+        labels = (*outer.labels, self)
+        place = replace(outer, scope_path=self._report.path, labels=labels, outer=outer)
         self._visit = Visit(place)
         self._touch()
+
+    def __call__(self, function: Callable[Arguments, Returned], /) -> Callable[Arguments, Returned]:
+        """Return the function such that each call of it opens such a scope.
+
+        Raises:
+            TypeError: It is a generator function.
+        """
+        self._is_pattern = True
+        return decorated(function, self._again)
+
+    def _again(self) -> "Scope":
+        report = scope_pb2.Scope()
+        report.CopyFrom(self._pattern)
+        return Scope(self._recorder, self._failures, self._run_id, self.name, report)
 
     @property
     def path(self) -> str:
@@ -91,6 +112,22 @@ class Scope(Labelled):
         self._visit.leave()
         self.end()
 
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def abandon(self, frame: FrameType) -> None:
+        """End it in the midst of a loop that this frame has left, nobody knows why yet."""
+        self._failures.note_abandoned(self._visit.place, frame)
+        self.__exit__(None, None, None)
+
     @override
     def labels(self) -> dict[str, str]:
         item = self._report.completed_count + 1
@@ -98,8 +135,10 @@ class Scope(Labelled):
             item = min(item, max(1, self._report.total_count))
         return {self.name: str(item), **self._report.context}
 
-    def snapshot(self) -> RunReport:
-        """Return the report on its present state."""
+    def snapshot(self) -> RunReport | None:
+        """Return the report on its present state; None while it is but a decorator."""
+        if self._is_pattern:
+            return None
         report = RunReport(scope=self._report)
         report.time.FromNanoseconds(time.time_ns())
         return report

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trackside.capture.masking import Masker
 from trackside.identifiers import new_identifier
 from trackside.location import discover
 from trackside.session import provenance
 from trackside.session.mode import Mode, launched_run_id, mode
 from trackside.session.open_runs import open_runs
-from trackside.session.recorder import Recorder
 from trackside.session.reporter import HEARTBEAT_SECONDS, Reporter
-from trackside.session.run import Run, describe_source
+from trackside.session.run import Run, silent_run
+from trackside.session.system_metrics import INTERVAL_SECONDS
 from trackside.session.values import printable, struct_of, texts_of, value_of
 from trackside_protos.runs.v1.provenance_pb2 import Provenance
 from trackside_protos.runs.v1.report_pb2 import AttributesReport, RunReport, StateReport
@@ -36,6 +35,7 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
     parent: "Run | str | None" = None,
     config: Mapping[str, Any] | None = None,
     capture: bool = True,
+    system_metrics: bool | float = True,
 ) -> Run:
     """Begin a run and return it; use it in a `with` statement, or call `finish`.
 
@@ -54,11 +54,14 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
         parent: The run that this one is a child of, or its id.
         config: The resolved configuration, of any depth.
         capture: Whether output and `logging` of the program become log entries.
+        system_metrics: Whether to record processor, memory, disk and network; or each how many
+            seconds, by default each 10.
 
     Raises:
         ValueError: `TRACKSIDE_MODE` names no mode.
     """
     chosen = mode()
+    interval = INTERVAL_SECONDS if system_metrics is True else float(system_metrics)
     if isinstance(tags, str):
         tags = (tags,)
     launched = launched_run_id()
@@ -78,11 +81,14 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
     for key, value in (params or {}).items():
         run.parameters[printable(str(key))].CopyFrom(value_of(value))
     if chosen is Mode.DISABLED:
-        opened = _disabled(run)
+        opened = silent_run(run.run_id, run.name)
     elif launched:
-        opened = _attach(run, chosen, config, capture=capture)
+        reporter = Reporter(discover(), chosen, launched, None, system_interval=interval)
+        opened = _attach(run, reporter, config, capture=capture)
     else:
-        opened = _create(run, chosen, config, capture=capture)
+        create = CreateRunRequest(run=run, producer_id=f"sdk-{new_identifier()}")
+        reporter = Reporter(discover(), chosen, run.run_id, create, system_interval=interval)
+        opened = _create(run, reporter, config, capture=capture)
     if params is not None or not launched:
         opened.know_parameters(params or {})
     return opened
@@ -94,17 +100,9 @@ def current_run() -> Run | None:
     return newest if isinstance(newest, Run) else None
 
 
-def _disabled(message: RunMessage) -> Run:
-    recorder = Recorder(Masker([]), lambda _: None)
-    recorder.mute()
-    return Run(message.run_id, message.name, None, recorder)
-
-
 def _create(
-    message: RunMessage, chosen: Mode, config: Mapping[str, Any] | None, *, capture: bool
+    message: RunMessage, reporter: Reporter, config: Mapping[str, Any] | None, *, capture: bool
 ) -> Run:
-    create = CreateRunRequest(run=message, producer_id=f"sdk-{new_identifier()}")
-    reporter = Reporter(discover(), chosen, message.run_id, create)
     about = provenance.surroundings()
     about.command[:] = [reporter.masker.text(word) for word in about.command]
     running = RunReport(state=StateReport(state=RunState.RUN_STATE_RUNNING))
@@ -112,9 +110,8 @@ def _create(
 
 
 def _attach(
-    message: RunMessage, chosen: Mode, config: Mapping[str, Any] | None, *, capture: bool
+    message: RunMessage, reporter: Reporter, config: Mapping[str, Any] | None, *, capture: bool
 ) -> Run:
-    reporter = Reporter(discover(), chosen, message.run_id, None)
     attributes = AttributesReport(
         engine=message.engine,
         workflow_name=message.name,
@@ -156,7 +153,8 @@ def _open(
         if is_first:  # the output of a process can go to one run only
             reporter.capture()
     reporter.start(run.obey)
-    reporter.errands.add(lambda: describe_source(run))
+    # The launcher of a launched run knows better what environment it gave.
+    reporter.errands.add(lambda: run.describe_origin(with_environment=not launched_run_id()))
     return run
 
 

@@ -1,12 +1,15 @@
 """Tasks: the nodes that a run executes."""
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
 from trackside.identifiers import new_identifier
+from trackside.session.decorating import Arguments, Returned, decorated, name_of
 from trackside.session.failure import FailurePlace, sentence_of
-from trackside.session.place import Place, Visit, here
+from trackside.session.place import Visit, here
 from trackside.session.recorder import Recorder
 from trackside.session.values import printable
 from trackside_protos.runs.v1 import task_pb2
@@ -18,17 +21,27 @@ _LONGEST_SCRIPT: Final = 60 << 10
 
 
 class Task:
-    """One execution of a node; a context manager. Log entries inside belong to it."""
+    """One execution of a node; a context manager, sync and async. Log entries inside belong to it.
+
+    As a decorator, of functions and of coroutine functions, it makes each call a task.
+    """
 
     def __init__(
         self, recorder: Recorder, failures: FailurePlace, run_id: str, report: task_pb2.Task
     ) -> None:
         """Begin to run; made by `Run.task`, not by users."""
+        self._pattern = task_pb2.Task()
+        self._pattern.CopyFrom(report)
         outer = here(run_id)
+        self._run_id = run_id
         self._recorder = recorder
         self._failures = failures
+        self._is_pattern = False
+        self._was_reported = False
         self._end_state = TaskState.TASK_STATE_SUCCEEDED
         self._report = report
+        report.name = report.name or "task"
+        report.process = report.process or report.name
         report.task_id = new_identifier()
         report.parent_task_id = outer.task_id
         report.scope_path = outer.scope_path
@@ -41,9 +54,30 @@ class Task:
             message.submit_time.CopyFrom(report.create_time)
             message.start_time.CopyFrom(report.create_time)
         self._visit = Visit(
-            Place(run_id, outer.scope_path, report.task_id, report.name, outer.labels)
+            replace(outer, task_id=report.task_id, task_name=report.name, outer=outer)
         )
         recorder.touch(self)
+
+    def __call__(self, function: Callable[Arguments, Returned], /) -> Callable[Arguments, Returned]:
+        """Return the function such that each call of it is such a task.
+
+        Raises:
+            TypeError: It is a generator function.
+        """
+        self._is_pattern = True
+        self._pattern.name = self._pattern.name or printable(name_of(function))
+        self._pattern.process = self._pattern.process or self._pattern.name
+        return decorated(function, self._again)
+
+    def _again(self) -> "Task":
+        if self._is_pattern and self._was_reported:  # in the moment before it became a decorator
+            self._is_pattern = False
+            return self
+        report = task_pb2.Task()
+        report.CopyFrom(self._pattern)
+        again = Task(self._recorder, self._failures, self._run_id, report)
+        again._end_state = self._end_state
+        return again
 
     @property
     def task_id(self) -> str:
@@ -89,8 +123,22 @@ class Task:
             self.fail(sentence_of(error))
         self.end()
 
-    def snapshot(self) -> RunReport:
-        """Return the report on its present state."""
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def snapshot(self) -> RunReport | None:
+        """Return the report on its present state; None while it is but a decorator."""
+        if self._is_pattern:
+            return None
+        self._was_reported = True
         report = RunReport(task=self._report)
         report.time.FromNanoseconds(time.time_ns())
         return report

@@ -62,12 +62,14 @@ PROVENANCE: Final = every(
                     "revision": LINE,
                     "commit": one_line(128),
                     "path": PATH,
+                    "changes": text(256 * _KIB),
                 },
                 free=("dirty",),
             ),
             "command": COMMAND,
             "configuration": value_within(2 * _MIB),
             "environment": ENVIRONMENT,
+            "packages": entries(one_line(256), one_line(256), 10_000),
             "machine": Shape(
                 {
                     "host": one_line(256),

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"trackside/runs/v1/provenance.proto\x12\x11trackside.runs.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xaf\x03\n\nProvenance\x12)\n\x06source\x18\x01 \x01(\x0b\x32\x19.trackside.runs.v1.Source\x12\x0f\n\x07\x63ommand\x18\x02 \x03(\t\x12.\n\rconfiguration\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x43\n\x0b\x65nvironment\x18\x04 \x03(\x0b\x32..trackside.runs.v1.Provenance.EnvironmentEntry\x12+\n\x07machine\x18\x05 \x01(\x0b\x32\x1a.trackside.runs.v1.Machine\x12\x16\n\x0ework_directory\x18\x06 \x01(\t\x12\x18\n\x10output_directory\x18\x07 \x01(\t\x12,\n\x08\x64\x61tasets\x18\x08 \x03(\x0b\x32\x1a.trackside.runs.v1.Dataset\x12/\n\tcontainer\x18\t \x01(\x0b\x32\x1c.trackside.runs.v1.Container\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"[\n\x06Source\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\r\n\x05\x64irty\x18\x05 \x01(\x08\"\x8d\x01\n\x07Machine\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x14\n\x0cmachine_type\x18\x02 \x01(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x11\n\tcpu_count\x18\x04 \x01(\x05\x12\x14\n\x0cmemory_bytes\x18\x05 \x01(\x03\x12\x0f\n\x07runtime\x18\x06 \x01(\t\x12\x12\n\nprocess_id\x18\x07 \x01(\x03\"\x8c\x01\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x17\n\nsize_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\trow_count\x18\x05 \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_size_bytesB\x0c\n\n_row_count\"D\n\tContainer\x12\r\n\x05image\x18\x01 \x01(\t\x12(\n\x06mounts\x18\x02 \x03(\x0b\x32\x18.trackside.runs.v1.Mount\"?\n\x05Mount\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0bmount_point\x18\x02 \x01(\t\x12\x11\n\tread_only\x18\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"trackside/runs/v1/provenance.proto\x12\x11trackside.runs.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x9f\x04\n\nProvenance\x12)\n\x06source\x18\x01 \x01(\x0b\x32\x19.trackside.runs.v1.Source\x12\x0f\n\x07\x63ommand\x18\x02 \x03(\t\x12.\n\rconfiguration\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x43\n\x0b\x65nvironment\x18\x04 \x03(\x0b\x32..trackside.runs.v1.Provenance.EnvironmentEntry\x12+\n\x07machine\x18\x05 \x01(\x0b\x32\x1a.trackside.runs.v1.Machine\x12\x16\n\x0ework_directory\x18\x06 \x01(\t\x12\x18\n\x10output_directory\x18\x07 \x01(\t\x12,\n\x08\x64\x61tasets\x18\x08 \x03(\x0b\x32\x1a.trackside.runs.v1.Dataset\x12/\n\tcontainer\x18\t \x01(\x0b\x32\x1c.trackside.runs.v1.Container\x12=\n\x08packages\x18\n \x03(\x0b\x32+.trackside.runs.v1.Provenance.PackagesEntry\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rPackagesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"l\n\x06Source\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\r\n\x05\x64irty\x18\x05 \x01(\x08\x12\x0f\n\x07\x63hanges\x18\x06 \x01(\t\"\x8d\x01\n\x07Machine\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x14\n\x0cmachine_type\x18\x02 \x01(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x11\n\tcpu_count\x18\x04 \x01(\x05\x12\x14\n\x0cmemory_bytes\x18\x05 \x01(\x03\x12\x0f\n\x07runtime\x18\x06 \x01(\t\x12\x12\n\nprocess_id\x18\x07 \x01(\x03\"\x8c\x01\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x10\n\x08location\x18\x03 \x01(\t\x12\x17\n\nsize_bytes\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\trow_count\x18\x05 \x01(\x03H\x01\x88\x01\x01\x42\r\n\x0b_size_bytesB\x0c\n\n_row_count\"D\n\tContainer\x12\r\n\x05image\x18\x01 \x01(\t\x12(\n\x06mounts\x18\x02 \x03(\x0b\x32\x18.trackside.runs.v1.Mount\"?\n\x05Mount\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0bmount_point\x18\x02 \x01(\t\x12\x11\n\tread_only\x18\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +34,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROVENANCE_ENVIRONMENTENTRY']._loaded_options = None
   _globals['_PROVENANCE_ENVIRONMENTENTRY']._serialized_options = b'8\001'
+  _globals['_PROVENANCE_PACKAGESENTRY']._loaded_options = None
+  _globals['_PROVENANCE_PACKAGESENTRY']._serialized_options = b'8\001'
   _globals['_PROVENANCE']._serialized_start=88
-  _globals['_PROVENANCE']._serialized_end=519
-  _globals['_PROVENANCE_ENVIRONMENTENTRY']._serialized_start=469
-  _globals['_PROVENANCE_ENVIRONMENTENTRY']._serialized_end=519
-  _globals['_SOURCE']._serialized_start=521
-  _globals['_SOURCE']._serialized_end=612
-  _globals['_MACHINE']._serialized_start=615
-  _globals['_MACHINE']._serialized_end=756
-  _globals['_DATASET']._serialized_start=759
-  _globals['_DATASET']._serialized_end=899
-  _globals['_CONTAINER']._serialized_start=901
-  _globals['_CONTAINER']._serialized_end=969
-  _globals['_MOUNT']._serialized_start=971
-  _globals['_MOUNT']._serialized_end=1034
+  _globals['_PROVENANCE']._serialized_end=631
+  _globals['_PROVENANCE_ENVIRONMENTENTRY']._serialized_start=532
+  _globals['_PROVENANCE_ENVIRONMENTENTRY']._serialized_end=582
+  _globals['_PROVENANCE_PACKAGESENTRY']._serialized_start=584
+  _globals['_PROVENANCE_PACKAGESENTRY']._serialized_end=631
+  _globals['_SOURCE']._serialized_start=633
+  _globals['_SOURCE']._serialized_end=741
+  _globals['_MACHINE']._serialized_start=744
+  _globals['_MACHINE']._serialized_end=885
+  _globals['_DATASET']._serialized_start=888
+  _globals['_DATASET']._serialized_end=1028
+  _globals['_CONTAINER']._serialized_start=1030
+  _globals['_CONTAINER']._serialized_end=1098
+  _globals['_MOUNT']._serialized_start=1100
+  _globals['_MOUNT']._serialized_end=1163
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,26 @@ class Provenance(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class PackagesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SOURCE_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     CONFIGURATION_FIELD_NUMBER: _builtins.int
@@ -54,6 +74,7 @@ class Provenance(_message.Message):
     OUTPUT_DIRECTORY_FIELD_NUMBER: _builtins.int
     DATASETS_FIELD_NUMBER: _builtins.int
     CONTAINER_FIELD_NUMBER: _builtins.int
+    PACKAGES_FIELD_NUMBER: _builtins.int
     work_directory: _builtins.str
     """Where the work happens."""
     output_directory: _builtins.str
@@ -86,6 +107,12 @@ class Provenance(_message.Message):
     def container(self) -> Global___Container:
         """The container it ran in, if any."""
 
+    @_builtins.property
+    def packages(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The packages that the language runtime had installed, and their versions, for example
+        `numpy` and `2.1.0`; up to 10,000.
+        """
+
     def __init__(
         self,
         *,
@@ -98,10 +125,11 @@ class Provenance(_message.Message):
         output_directory: _builtins.str = ...,
         datasets: _abc.Iterable[Global___Dataset] | None = ...,
         container: Global___Container | None = ...,
+        packages: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "container", b"container", "machine", b"machine", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "configuration", b"configuration", "container", b"container", "datasets", b"datasets", "environment", b"environment", "machine", b"machine", "output_directory", b"output_directory", "source", b"source", "work_directory", b"work_directory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "configuration", b"configuration", "container", b"container", "datasets", b"datasets", "environment", b"environment", "machine", b"machine", "output_directory", b"output_directory", "packages", b"packages", "source", b"source", "work_directory", b"work_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -118,6 +146,7 @@ class Source(_message.Message):
     COMMIT_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     DIRTY_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """The repository's address, without credentials."""
     revision: _builtins.str
@@ -128,6 +157,8 @@ class Source(_message.Message):
     """The file that was run, relative to the repository."""
     dirty: _builtins.bool
     """Whether there were changes that are not committed."""
+    changes: _builtins.str
+    """These changes as a diff, masked, up to 256 KiB; of a longer one only the beginning."""
     def __init__(
         self,
         *,
@@ -136,10 +167,11 @@ class Source(_message.Message):
         commit: _builtins.str = ...,
         path: _builtins.str = ...,
         dirty: _builtins.bool = ...,
+        changes: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit", b"commit", "dirty", b"dirty", "path", b"path", "repository", b"repository", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "commit", b"commit", "dirty", b"dirty", "path", b"path", "repository", b"repository", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
