@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from sqlalchemy import func, select
 
@@ -29,7 +31,7 @@ from trackside_serving.identity import Caller, Role
 SERVICE = Caller("logs", Role.SERVICE)
 
 
-async def ended(server: Server, **fields: object) -> Run:
+async def ended(server: Server, **fields: Any) -> Run:
     """Return a run that has ended and has some of everything."""
     run = await server.create(tags=["t"], labels={"k": "v"}, **fields)
     await server.report(
