@@ -453,8 +453,9 @@ async def test_a_stop_that_found_nothing_says_so(server: Server) -> None:
         await agent.until(lambda: bool(agent.commands))
         request_id = agent.commands[0].control.request_id
 
+        await agent.report(run.run_id, step(request_id, ACKNOWLEDGED))
         await agent.report(
-            run.run_id, step(request_id, CONFIRMED, nothing_found=True), state(COMPLETED)
+            run.run_id, state(COMPLETED), step(request_id, CONFIRMED, nothing_found=True), closed()
         )
 
         assert results(await server.get(run.run_id)) == [NOTHING_FOUND]

@@ -177,19 +177,25 @@ def _note(
     told: report_pb2.ControlReport,
 ) -> None:
     missing = [name for name in _TIMES[told.step] if not request.HasField(name)]  # pyright: ignore[reportArgumentType]  # names of fields
-    if not missing:
+    result = _result_of(told) or request.result
+    if not missing and result == request.result:
         return
+    request.result = result
     for name in missing:
         getattr(request, name).CopyFrom(lifecycle.now(ledger))
-    if told.step == report_pb2.CONTROL_STEP_CONFIRMED:
-        is_nothing = told.nothing_found
-        request.result = (
-            _Result.CONTROL_RESULT_NOTHING_FOUND if is_nothing else _Result.CONTROL_RESULT_ENDED
-        )
     ledger.agents.remove_request(request.request_id)
     record.touch()
     if not record.is_ended:
         _show_step(ledger, record, request, told.step)
+
+
+def _result_of(told: report_pb2.ControlReport) -> run_pb2.ControlResult.ValueType:
+    """Return what came of a request, as its authority says; unspecified if it does not yet."""
+    if told.step != report_pb2.CONTROL_STEP_CONFIRMED:
+        return _Result.CONTROL_RESULT_UNSPECIFIED
+    if told.nothing_found:
+        return _Result.CONTROL_RESULT_NOTHING_FOUND
+    return _Result.CONTROL_RESULT_ENDED
 
 
 def _show_step(
