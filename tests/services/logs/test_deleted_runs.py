@@ -17,7 +17,7 @@ from support.logs import (
 from support.run_directory import RunDirectoryStandIn
 from trackside_logs.bootstrap import TABLES
 from trackside_logs.tables import PRODUCER
-from trackside_serving.errors import RunNotFoundError
+from trackside_serving.errors import RunDeletedError
 
 OTHER = "1123456789abcdef"
 
@@ -48,9 +48,9 @@ async def test_nothing_is_left_of_a_deleted_run_and_others_stay(logs: Logs) -> N
     await logs.directory.put(RUN_ID, sealed=True, deleted=True)
     await eventually_purged(logs)
 
-    with pytest.raises(RunNotFoundError):
+    with pytest.raises(RunDeletedError):
         await logs.listed()
-    with pytest.raises(RunNotFoundError):
+    with pytest.raises(RunDeletedError):
         await fill(logs, RUN_ID, 1)
     assert await is_purged(logs)
     assert (await rows(logs, OTHER))["chunk"] >= 1
@@ -64,7 +64,7 @@ async def test_who_follows_the_log_is_told_that_the_run_is_gone(logs: Logs) -> N
 
     await logs.directory.put(RUN_ID, deleted=True)
 
-    with pytest.raises(RunNotFoundError):
+    with pytest.raises(RunDeletedError):
         await following
 
 

@@ -17,7 +17,7 @@ from support.metrics import (
 )
 from support.run_directory import RunDirectoryStandIn
 from trackside_metrics.bootstrap import TABLES
-from trackside_serving.errors import RunNotFoundError
+from trackside_serving.errors import RunDeletedError
 
 OTHER = "1123456789abcdef"
 
@@ -46,9 +46,9 @@ async def test_nothing_is_left_of_a_deleted_run_and_others_stay(metrics: Metrics
     await metrics.directory.put(RUN_ID, sealed=True, deleted=True)
     await eventually_purged(metrics)
 
-    with pytest.raises(RunNotFoundError):
+    with pytest.raises(RunDeletedError):
         await metrics.list_series()
-    with pytest.raises(RunNotFoundError):
+    with pytest.raises(RunDeletedError):
         await metrics.append([make_batch(1, [make_block("a")], producer_id="late")])
     assert await is_purged(metrics)
     assert (await rows(metrics, OTHER))["series"] == 1
@@ -62,7 +62,7 @@ async def test_who_follows_the_points_is_told_that_the_run_is_gone(metrics: Metr
 
     await metrics.directory.put(RUN_ID, deleted=True)
 
-    with pytest.raises(RunNotFoundError):
+    with pytest.raises(RunDeletedError):
         await following
 
 

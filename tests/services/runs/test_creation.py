@@ -45,7 +45,11 @@ async def test_a_run_is_as_it_was_asked_for(server: Server) -> None:
     assert run.session_id == run.run_id
     assert run.heartbeat_interval.seconds == 10
     assert run.lost_after_duration.seconds == 86400
-    assert list(run.actions) == [ACTIONS.RUN_ACTION_KILL, ACTIONS.RUN_ACTION_UPDATE]
+    assert list(run.actions) == [
+        ACTIONS.RUN_ACTION_STOP,
+        ACTIONS.RUN_ACTION_KILL,
+        ACTIONS.RUN_ACTION_UPDATE,
+    ]
     assert run.sequence == 1
 
 

@@ -22,10 +22,10 @@ from support.runs import (
     task,
 )
 from trackside_protos.runs.v1 import output_pb2, run_state_pb2, runs_service_pb2
-from trackside_runs.errors import ActionNotAllowedError, RunConflictError
+from trackside_runs.errors import ActionNotAllowedError
 from trackside_runs.storage.tables import CHANGE, RunsTables
 from trackside_serving.calls import Call
-from trackside_serving.errors import NotAllowedError, RunNotFoundError
+from trackside_serving.errors import NotAllowedError, RunDeletedError, RunNotFoundError
 from trackside_serving.identity import Caller, Role
 
 SERVICE = Caller("logs", Role.SERVICE)
@@ -83,8 +83,11 @@ async def test_a_deleted_run_is_gone_for_everybody(cluster: Cluster) -> None:
             await server.get(run.run_id)
         with pytest.raises(RunNotFoundError):
             await server.tasks(run.run_id)
-        with pytest.raises(RunNotFoundError):
+        with pytest.raises(RunDeletedError):
             await server.report(run.run_id, task("u", "RUNNING"))
+        with pytest.raises(RunNotFoundError) as told:
+            await server.get(run.run_id, BOB)
+        assert told.value.reason == "RUN_NOT_FOUND"
 
 
 async def test_nothing_is_left_of_a_deleted_run_but_that_it_was_deleted(server: Server) -> None:
@@ -140,7 +143,7 @@ async def test_the_id_of_a_deleted_run_is_not_given_again(server: Server) -> Non
     run = await ended(server, external_key="key")
     await delete(server, run.run_id)
 
-    with pytest.raises(RunConflictError):
+    with pytest.raises(RunDeletedError):
         await server.create(run_id=run.run_id)
     assert (await server.create(external_key="key")).run_id != run.run_id
 

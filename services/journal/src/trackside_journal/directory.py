@@ -21,7 +21,8 @@ from trackside_journal.dialects import upsert
 from trackside_journal.tasks import cancel, closing
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_protos.watches.v1 import watch_start_pb2
-from trackside_serving.errors import RunNotFoundError, ServiceError
+from trackside_serving.errors import RunDeletedError, RunNotFoundError, ServiceError
+from trackside_serving.identity import Caller, may_see
 
 _LOG: Final = logging.getLogger(__name__)
 _CACHED_ENTRIES: Final = 10_000
@@ -113,22 +114,36 @@ class RunDirectory:
         """Return what is in memory of a run, without asking."""
         return self._cache.get(run_id)
 
+    async def find_for(self, caller: Caller, run_id: str) -> RunEntry:
+        """Return what is known of a run that a caller may see.
+
+        Raises:
+            RunNotFoundError: There is no such run, or not for this caller.
+            RunDeletedError: There is no such run any more.
+        """
+        entry = await self.find(run_id)
+        if not may_see(caller, run_id=run_id, owner=entry.owner, project=entry.project):
+            raise RunNotFoundError
+        if entry.deleted:
+            raise RunDeletedError
+        return entry
+
     async def find(self, run_id: str) -> RunEntry:
         """Return what is known of a run; asks RunsService once for one never heard of.
 
         Raises:
-            RunNotFoundError: There is no such run, or not any more.
+            RunNotFoundError: There is no such run.
         """
         entry = self._cache.get(run_id)
         if entry is not None:
-            return _existing(entry)
+            return entry
         asking = self._asking.get(run_id)
         if asking is None:
             asking = asyncio.create_task(self._look_up(run_id), name=f"run-directory-{run_id}")
             self._asking[run_id] = asking
             asking.add_done_callback(lambda task: self._has_asked(run_id, task))
         # One of those who wait may be cancelled; the others still wait for the answer.
-        return _existing(await asyncio.shield(asking))
+        return await asyncio.shield(asking)
 
     def store(self, connection: Connection, work: DirectoryWork) -> None:
         """Store entries and the cursor; called by the service's applier in its transaction."""
@@ -232,12 +247,6 @@ class RunDirectory:
 
     def _select_cursor(self, connection: Connection) -> str | None:
         return connection.execute(select(self._cursor_table.c.cursor)).scalar_one_or_none()
-
-
-def _existing(entry: RunEntry) -> RunEntry:
-    if entry.deleted:
-        raise RunNotFoundError
-    return entry
 
 
 def _entries(response: runs_service_pb2.WatchRunDirectoryResponse) -> list[RunEntry]:

@@ -24,8 +24,8 @@ from trackside_logs.requests import check_run_id, read_listing
 from trackside_logs.source import LogSource
 from trackside_protos.logs.v1 import logs_service_pb2
 from trackside_serving.calls import Call, Implementation
-from trackside_serving.errors import NotAllowedError, RunNotFoundError
-from trackside_serving.identity import Caller, may_report, may_see
+from trackside_serving.errors import NotAllowedError
+from trackside_serving.identity import Caller, may_report
 
 _TAIL: Final = Tail(
     cursor_field=logs_service_pb2.WatchLogsResponse.CURSOR_FIELD_NUMBER,
@@ -123,7 +123,4 @@ class LogsServicer:
                 yield response
 
     async def _find(self, run_id: str, caller: Caller) -> RunEntry:
-        entry = await self.directory.find(run_id)
-        if not may_see(caller, run_id=run_id, owner=entry.owner, project=entry.project):
-            raise RunNotFoundError
-        return entry
+        return await self.directory.find_for(caller, run_id)

@@ -17,8 +17,7 @@ from trackside_logs.blocks import CONTENT_BYTES, Part, Wanted
 from trackside_logs.filters import EntryFilter
 from trackside_logs.listing import SCANNED_BYTES, choose
 from trackside_logs.reading import latest_sequence, parts_after
-from trackside_serving.errors import RunNotFoundError
-from trackside_serving.identity import Caller, may_see
+from trackside_serving.identity import Caller
 
 _SMALL: Final = 8 << 10
 """What is filtered at once; more is filtered in a reader's thread."""
@@ -56,10 +55,7 @@ class LogSource:
         Raises:
             RunNotFoundError: There is no such run, or the caller may not see it any more.
         """
-        entry = await self._directory.find(self._run_id)
-        if not may_see(self._caller, run_id=entry.run_id, owner=entry.owner, project=entry.project):
-            raise RunNotFoundError
-        return entry.sealed
+        return (await self._directory.find_for(self._caller, self._run_id)).sealed
 
     async def read(self, after: int) -> Page:
         """Return the entries after a position, as `splice` wants them.

@@ -24,8 +24,8 @@ from trackside_metrics.tables import HEAD
 from trackside_metrics.translation import series_message
 from trackside_protos.metrics.v1 import metrics_service_pb2
 from trackside_serving.calls import Call, Implementation
-from trackside_serving.errors import InvalidFieldError, NotAllowedError, RunNotFoundError
-from trackside_serving.identity import Caller, may_report, may_see
+from trackside_serving.errors import InvalidFieldError, NotAllowedError
+from trackside_serving.identity import Caller, may_report
 from trackside_serving.page_tokens import seal, unseal
 
 SERIES_A_PAGE: Final = 1000
@@ -150,7 +150,4 @@ class MetricsServicer:
                 yield response
 
     async def _find(self, run_id: str, caller: Caller) -> RunEntry:
-        entry = await self.reading.directory.find(run_id)
-        if not may_see(caller, run_id=run_id, owner=entry.owner, project=entry.project):
-            raise RunNotFoundError
-        return entry
+        return await self.reading.directory.find_for(caller, run_id)

@@ -17,8 +17,7 @@ from trackside_metrics.blocks import envelop, find_layout, split
 from trackside_metrics.history import History
 from trackside_metrics.identities import Identities
 from trackside_metrics.selection import Selection
-from trackside_serving.errors import RunNotFoundError
-from trackside_serving.identity import Caller, may_see
+from trackside_serving.identity import Caller
 
 _SMALL: Final = 16 << 10
 """What is filtered at once; more is filtered in a reader's thread."""
@@ -61,10 +60,7 @@ class MetricsSource:
         Raises:
             RunNotFoundError: There is no such run, or the caller may not see it any more.
         """
-        entry = await self._reading.directory.find(self._run_id)
-        if not may_see(self._caller, run_id=entry.run_id, owner=entry.owner, project=entry.project):
-            raise RunNotFoundError
-        return entry.sealed
+        return (await self._reading.directory.find_for(self._caller, self._run_id)).sealed
 
     async def read(self, after: int) -> Page:
         """Return the blocks after a sequence, as `splice` wants them.

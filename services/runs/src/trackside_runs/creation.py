@@ -17,7 +17,12 @@ from trackside_runs.errors import ParentClosedError, RunConflictError
 from trackside_runs.identifiers import new_identifier
 from trackside_runs.record import RunFacts, RunRecord
 from trackside_runs.storage.ledger import Ledger
-from trackside_serving.errors import InvalidFieldError, NotAllowedError, RunNotFoundError
+from trackside_serving.errors import (
+    InvalidFieldError,
+    NotAllowedError,
+    RunDeletedError,
+    RunNotFoundError,
+)
 from trackside_serving.identity import Caller, may_act, may_see
 
 _State: Final = run_state_pb2.RunState
@@ -55,7 +60,8 @@ def create(ledger: Ledger, creation: Creation) -> Created:
     """Create a run, or find the one that an earlier request made.
 
     Raises:
-        RunConflictError: The id or external key is another run's, or was a deleted one's.
+        RunConflictError: The id or external key is another run's.
+        RunDeletedError: The id was another run's.
         RunNotFoundError: There is no such parent, or no such run to resume.
         ParentClosedError: The parent takes no more children.
         NotAllowedError: The caller may not act on the parent.
@@ -68,7 +74,7 @@ def create(ledger: Ledger, creation: Creation) -> Created:
         _require_same(existing, digest, creation.caller)
         return Created(existing.run_id, existed=True)
     if ledger.was_deleted(asked.run_id):
-        raise RunConflictError("The run with this id was deleted.")
+        raise RunDeletedError
     parent = _parent(ledger, asked.parent_run_id, creation.caller)
     session_id = _session(ledger, asked.resumed_run_id, creation.caller)
     record = _record(ledger, creation, digest, session_id)

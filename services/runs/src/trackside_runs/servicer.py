@@ -26,6 +26,7 @@ from trackside_serving.errors import (
     InvalidFieldError,
     NotAllowedError,
     PartNotFoundError,
+    RunDeletedError,
     RunNotFoundError,
 )
 from trackside_serving.identity import Role, may_act, may_report, may_see
@@ -105,11 +106,8 @@ class RunsServicer:
     async def get_run(
         self, request: runs_service_pb2.GetRunRequest, call: Call
     ) -> runs_service_pb2.GetRunResponse:
-        requests.require_run_id(request.run_id)
-        run = await self._database.read(
-            lambda connection: queries.complete_run(connection, request.run_id)
-        )
-        return runs_service_pb2.GetRunResponse(run=present(_required(run, call)))
+        await self._require_visible(request.run_id, call)
+        return runs_service_pb2.GetRunResponse(run=await self._complete(request.run_id))
 
     async def list_runs(
         self, request: runs_service_pb2.ListRunsRequest, call: Call
@@ -365,6 +363,8 @@ class RunsServicer:
     async def _require_visible(self, run_id: str, call: Call) -> run_pb2.Run:
         requests.require_run_id(run_id)
         run = await self._database.read(lambda connection: queries.run_message(connection, run_id))
+        if run is None and await self._was_deleted(run_id, call):
+            raise RunDeletedError
         return _required(run, call)
 
     async def _involved(self, run: run_pb2.Run) -> list[str]:

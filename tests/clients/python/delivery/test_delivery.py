@@ -306,6 +306,28 @@ def test_a_fenced_epoch_stops_that_producer_alone(
     assert len(warnings) == 1
 
 
+@pytest.mark.parametrize("door", [LOGS, "create"])
+def test_a_deleted_run_is_given_up_and_others_go_on(
+    delivery: Delivery, append_server: AppendServer, warnings: list[str], door: str
+) -> None:
+    about = "run" if door == "create" else "batch"
+    append_server.refuse[door] = lambda request: (
+        Refusal(code_pb2.NOT_FOUND, "RUN_DELETED")
+        if getattr(request, about).run_id == RUN
+        else None
+    )
+    deleted, other = open_run(delivery), open_run(delivery, new_identifier())
+
+    deleted.log(lines("a"))
+    other.log(lines("b"))
+    other.close()
+
+    assert delivery.wait(
+        lambda: [bool(shipment.given_up) for shipment in delivery.left()] == [True], 60
+    )
+    assert len(warnings) == 1
+
+
 def test_a_run_that_is_refused_as_it_is_is_created_with_less(
     delivery: Delivery, append_server: AppendServer
 ) -> None:

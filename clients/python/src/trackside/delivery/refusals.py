@@ -64,6 +64,9 @@ def settle_creation(depot: Depot, shipment: Shipment, error: TracksideError) -> 
         shipment.set_created(created=True)
     elif status in {"INVALID_ARGUMENT", "FAILED_PRECONDITION"} and shipment.create:
         _simplify(depot, shipment, error)
+    elif error.reason == "RUN_DELETED":
+        depot.on_warning(f"run {shipment.run_id}: {error.message}")
+        shipment.given_up = error.message
     elif status in {"PERMISSION_DENIED", "UNAUTHENTICATED"}:
         depot.failed(error.message)
         if status == "UNAUTHENTICATED":
@@ -107,7 +110,7 @@ def _refuse(depot: Depot, lane: Lane, error: TracksideError, sequence: int) -> N
         # The number is taken, so what was sent before under it is stored.
         lane.say_later()
         lane.acknowledge(sequence)
-    elif reason == "STALE_EPOCH":
+    elif reason in {"STALE_EPOCH", "RUN_DELETED"}:
         shipment.given_up = error.message
         depot.on_warning(f"run {shipment.run_id}: {error.message}")
     elif error.status == "NOT_FOUND":

@@ -104,6 +104,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Neither side has sent anything on the stream of a producer or agent for five minutes:
     `DEADLINE_EXCEEDED`. Open another when there is something to send.
     """
+    ERROR_REASON_RUN_DELETED: _ErrorReason.ValueType  # 32
+    """`NOT_FOUND`: there was such a run, and it was deleted. Who could not see it is told
+    `RUN_NOT_FOUND`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The machine-readable reasons of errors.
@@ -194,5 +198,9 @@ ERROR_REASON_CALL_TOO_LONG: ErrorReason.ValueType  # 30
 ERROR_REASON_STREAM_IDLE: ErrorReason.ValueType  # 31
 """Neither side has sent anything on the stream of a producer or agent for five minutes:
 `DEADLINE_EXCEEDED`. Open another when there is something to send.
+"""
+ERROR_REASON_RUN_DELETED: ErrorReason.ValueType  # 32
+"""`NOT_FOUND`: there was such a run, and it was deleted. Who could not see it is told
+`RUN_NOT_FOUND`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
