@@ -120,6 +120,7 @@ class ControlRoom:
         self._stored: set[str] = set()
         self._commands: dict[str, Command] = {}
         self._sent: set[str] = set()
+        self._unheard: set[str] = set()
         self._server: grpc.Server | None = None
         self._generation = 0
 
@@ -221,6 +222,12 @@ class ControlRoom:
                 through_sequence=len(received),
             )
 
+    def send_again(self, request_id: str) -> None:
+        """Behave as if the acknowledgement of a command was not heard."""
+        with self._changed:
+            self._unheard.add(request_id)
+            self._changed.notify_all()
+
     def _command(self, run_id: str, control: ControlRequest) -> None:
         with self._changed:
             self._commands[control.request_id] = Command(run_id=run_id, control=control)
@@ -285,6 +292,9 @@ class ControlRoom:
             (request_id, ConnectResponse(command=command))
             for request_id, command in self._commands.items()
             if not self._told[command.run_id].steps(request_id)
+        ] + [
+            (f"{request_id} again", ConnectResponse(command=self._commands[request_id]))
+            for request_id in self._unheard
         ]
         return [one for one in assignments + commands if one[0] not in sent]
 

@@ -140,6 +140,26 @@ def test_stop_goes_on_with_the_next_agent_and_tells_the_run_once(
     assert told.steps("request-1")[-1] == "CONFIRMED"
 
 
+def test_stop_that_is_delivered_twice_is_done_once(
+    agent: AgentProcess, room: ControlRoom, go: Path
+) -> None:
+    agent.start()
+    run_id = agent.run(CLEANS_UP, go)
+    has_said(room, run_id, "up")
+    room.stop_run(run_id, "request-1")
+    has_said(room, run_id, "told")
+    room.send_again("request-1")
+    room.wait(lambda: room.was_sent("request-1 again"))
+    room.assign(marker := agent.new_run(["true"]))
+    room.ended(marker.run_id)  # so the agent has taken in what was sent before
+    go.touch()
+
+    told = room.ended(run_id)
+
+    assert told.text() == "up\ntold\nsaved\n"
+    assert told.steps("request-1") == ["ACKNOWLEDGED", "CONFIRMED"]
+
+
 def test_grace_time_ends_with_the_agent_away(agent: AgentProcess, room: ControlRoom) -> None:
     agent.start()
     run_id = agent.run(RESISTS)

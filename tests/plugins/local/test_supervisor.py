@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.local_runs import LocalRun, until
-from trackside_runner_local.processes import Process, is_alive, send
+from trackside_runner_local.processes import Process, identify, is_alive, send
 
 Runs = Callable[..., LocalRun]
 
@@ -21,6 +21,17 @@ import subprocess, sys
 waits = [sys.executable, "-c", "import time; time.sleep(600)"]
 subprocess.Popen(waits, start_new_session=True)
 sys.exit(3)
+"""
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    code = "import os, sys, time; f = open('draft', 'w'); f.write(str(os.getpid())); f.close();" \
+        "os.rename('draft', sys.argv[1]); time.sleep(600)"
+    os.execve(sys.executable, [sys.executable, "-c", code, sys.argv[1]], {})
+time.sleep(600)
 """
 FACTS = """
 import json, os, resource, signal, sys
@@ -119,6 +130,24 @@ async def test_what_a_command_leaves_behind_ends_with_it(runs: Runs) -> None:
     assert ending.exit_code == 3
     assert "1 processes that outlived the command" in ending.message
     assert run.processes() == set()
+
+
+async def test_program_that_closes_its_output_goes_on(runs: Runs) -> None:
+    run = runs("import os, sys, time\nos.close(1); os.close(2); time.sleep(0.2); sys.exit(6)")
+
+    assert (await run.to_the_end()).exit_code == 6
+
+
+async def test_daemon_without_environment_is_found_and_ended(runs: Runs, tmp_path: Path) -> None:
+    run = runs(DAEMON, tmp_path / "daemon")
+    handle = await run.launch()
+    await until((tmp_path / "daemon").exists)
+    daemon = identify(int((tmp_path / "daemon").read_text()))
+    assert daemon not in run.processes()
+
+    await run.runner.kill(handle)
+
+    assert not is_alive(daemon)
 
 
 async def test_use_of_the_machine_is_recorded(runs: Runs) -> None:

@@ -165,7 +165,7 @@ class HeldRun:
             reason=translation.reason_value("LAUNCH_REFUSED"),
             message=translation.fitting(message),
         )
-        return [RunReport(state=state), *self._control.confirmations(nothing_found=True)]
+        return [*self._control.confirmations(nothing_found=True), RunReport(state=state)]
 
     def _last_words(self, ending: Ending, *, was_launched: bool = True) -> list[RunReport]:
         requested = "" if ending.on_request is False else self._control.word
@@ -173,7 +173,8 @@ class HeldRun:
         if ending.time is not None:
             report.time.CopyFrom(translation.timestamp(ending.time))
         nothing_found = not (requested and was_launched)
-        return [report, *self._control.confirmations(nothing_found=nothing_found)]
+        # First what came of each request: to a server the end alone would be an answer to all.
+        return [*self._control.confirmations(nothing_found=nothing_found), report]
 
     async def _beat(self, reporter: SpoolingReporter) -> None:
         while True:

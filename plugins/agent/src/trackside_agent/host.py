@@ -22,6 +22,9 @@ LEFTOVERS_SECONDS: Final = 3.0
 
 _ENDING_ACTIONS: Final = frozenset({RunAction.RUN_ACTION_STOP, RunAction.RUN_ACTION_KILL})
 
+GRACE_SECONDS: Final = 10.0
+"""How long a stop takes that does not say it."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -168,7 +171,8 @@ class Host:
 
 
 def _command(request: ControlRequest) -> StoredCommand:
-    grace = request.grace_duration.ToTimedelta().total_seconds()
+    given = request.grace_duration.ToTimedelta().total_seconds()
+    grace = given if request.HasField("grace_duration") else GRACE_SECONDS
     return StoredCommand(
         request_id=request.request_id,
         is_kill=request.action == RunAction.RUN_ACTION_KILL,

@@ -39,8 +39,9 @@ _END_REASONS = {
 
 LONGEST_MESSAGE: Final = 1024
 LONGEST_WORD: Final = 256
-LONGEST_ERROR: Final = 16 * 1024
-LONGEST_TRACEBACK: Final = 256 * 1024
+LONGEST_ERROR: Final = 4 * 1024
+LONGEST_TRACEBACK: Final = 64 * 1024
+"""In characters; the wire counts bytes, and a character has at most four."""
 
 
 def fitting(text: str, longest: int = LONGEST_MESSAGE) -> str:

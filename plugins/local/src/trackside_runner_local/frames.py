@@ -31,13 +31,18 @@ class FrameWriter:
 
     def append(self, stream: int, piece: bytes, time_nanoseconds: int) -> None:
         """Append what a stream wrote. Survives the death of every process when this returns."""
+        self.has_said_what_is_lost(time_nanoseconds)
+        header = HEADER.pack(time_nanoseconds, stream, len(piece))
+        if self._lost_bytes or not self._write(header + piece):
+            self._lost_bytes += len(piece)
+
+    def has_said_what_is_lost(self, time_nanoseconds: int) -> bool:
+        """Append how much was lost so far, if anything was, and return whether that is said."""
         if self._lost_bytes:
             lost = str(self._lost_bytes).encode()
             if self._write(HEADER.pack(time_nanoseconds, LOST, len(lost)) + lost):
                 self._lost_bytes = 0
-        header = HEADER.pack(time_nanoseconds, stream, len(piece))
-        if self._lost_bytes or not self._write(header + piece):
-            self._lost_bytes += len(piece)
+        return not self._lost_bytes
 
     def sync(self) -> None:
         """Make what was appended survive the crash of the machine, if the disk has room."""

@@ -66,7 +66,7 @@ class LocalRunner(Runner):
     async def launch(self, spec: RunSpec, reporter: Reporter) -> Handle:
         folder = str(spec.run_directory)
         if not records.exists(folder, records.START):
-            records.write(folder, records.LAUNCH, launch_record(spec, os.environ))
+            _write_launch(folder, launch_record(spec, os.environ))
             await asyncio.to_thread(_start_supervisor, folder)
         _raise_if_refused(folder)
         return {"run_id": spec.run_id, "folder": folder}
@@ -82,6 +82,14 @@ class LocalRunner(Runner):
     @override
     async def kill(self, handle: Handle) -> None:
         await ending.kill(str(handle["run_id"]), str(handle["folder"]))
+
+
+def _write_launch(folder: str, record: records.Record) -> None:
+    try:
+        records.write(folder, records.LAUNCH, record)
+    except OSError as error:  # the disk is full, for example
+        message = f"what to launch cannot be written down: {error}"
+        raise EngineUnavailableError(message) from error
 
 
 def _start_supervisor(folder: str) -> None:

@@ -27,6 +27,9 @@ PR_SET_CHILD_SUBREAPER = 36
 ENDING_MILLISECONDS = 20
 LONGEST_MILLISECONDS = 3600 * 1000
 
+FULL_DISK_SECONDS = 0.5
+"""How long to wait for room on the disk, each time."""
+
 FIRST_USAGE_SECONDS, USAGE_SECONDS = 1.0, 10.0
 """When it is first written down what the run uses, and how often then."""
 
@@ -52,8 +55,8 @@ class Supervisor:
         self._usage_time = now + FIRST_USAGE_SECONDS
         self._left_behind: set[processes.Process] = set()
 
-    def run(self) -> records.Record:
-        """Hold the run until nothing of it is left, and return how it ended."""
+    def run(self) -> None:
+        """Hold the run until nothing of it is left and it is written down how it ended."""
         wakeup, self_pipe = os.pipe()
         os.set_blocking(wakeup, False)
         os.set_blocking(self_pipe, False)
@@ -61,6 +64,11 @@ class Supervisor:
         for descriptor in (*self._streams, self._control, wakeup):
             os.set_blocking(descriptor, False)
             self._poll.register(descriptor, select.POLLIN)
+        self._hold(wakeup)
+        while not self._is_written_down():
+            time.sleep(FULL_DISK_SECONDS)
+
+    def _hold(self, wakeup: int) -> None:
         while self._reap():
             self._measure()
             self._end_when_due()
@@ -75,7 +83,16 @@ class Supervisor:
             while self._read(descriptor):
                 pass
         self._output.sync()
-        return self._ending()
+
+    def _is_written_down(self) -> bool:
+        """Write down how the run ended. While the disk is full, nobody else would know."""
+        try:
+            if self._output.has_said_what_is_lost(time.time_ns()):
+                records.write(self._folder, records.EXIT, self._ending())
+                return True
+        except OSError:
+            pass  # nor could that be said in the log, which is on the same disk
+        return not os.access(self._folder, os.F_OK)  # it was removed: nobody will ask
 
     def _reap(self) -> bool:
         """Take note of what has ended, and return whether anything of the run is left.
@@ -203,7 +220,7 @@ def main(folder: str) -> None:
         return
     supervisor = Supervisor(folder, launch, child)
     _say(STARTED)
-    records.write(folder, records.EXIT, supervisor.run())
+    supervisor.run()
 
 
 def _number(value: object) -> float | None:

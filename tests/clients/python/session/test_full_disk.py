@@ -1,5 +1,3 @@
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,23 +5,13 @@ import pytest
 
 from support.append_server import AppendServer
 from support.programs import Programs
+from support.small_disk import small_disk
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a folder on a disk of its own, with room for two mebibytes."""
-    if shutil.which("mount") is None:
-        pytest.skip("no disk can be mounted here: there is no program `mount`")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
-    mounted = subprocess.run(  # noqa: S603 - our own words
-        mount, capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)  # noqa: S603, S607 - likewise
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path) as disk:
+        yield disk
 
 
 def test_on_a_full_disk_nothing_is_raised_and_what_is_dropped_is_counted(

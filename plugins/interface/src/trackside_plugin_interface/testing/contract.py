@@ -159,7 +159,12 @@ def test_launch_after_a_crash_of_the_host_finds_the_first(
 ) -> None:
     spec = specs(python(programs.APPENDS, tmp_path / "starts"))
     first, second = hosts(), hosts()
-    asyncio.run(first.within(first.runner.launch(spec, RecordingReporter())))
+
+    async def launch() -> None:
+        await first.within(first.runner.launch(spec, RecordingReporter()))
+        await first.within(_appears(tmp_path / "starts"))
+
+    asyncio.run(launch())
 
     reporter = asyncio.run(second.run(spec))
 
@@ -389,6 +394,11 @@ def test_memory_limit_holds_with_the_host_away(hosts: Hosts, specs: Specs) -> No
     asyncio.run(second.within(second.runner.adopt(as_stored(handle), reporter)))
 
     assert ending(reporter).reason == EndReason.OUT_OF_MEMORY
+
+
+async def _appears(path: Path) -> None:
+    while not path.exists():  # noqa: ASYNC110 - made by another process, which sets no event
+        await asyncio.sleep(0.01)
 
 
 async def _result(task: asyncio.Future[bool]) -> bool:
