@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from trackside.client import filters, listing, watch
 from trackside.client.connection import Connection, default_connection
@@ -88,6 +88,9 @@ class RunHandle:
     def __init__(self, run: Run, connection: Connection) -> None:
         self._run = run
         self._connection = connection
+        self._lock = threading.Lock()
+        self._open: set[watch.Watch[Any]] = set()
+        self._is_interrupted = False
 
     def __repr__(self) -> str:
         return f"<RunHandle {self.run_id} {self.state} {self.name!r}>"
@@ -251,7 +254,8 @@ class RunHandle:
         return listing.list_logs(self._connection, self.run_id, log_filter=chosen)
 
     def _followed_logs(self, start: WatchStart, chosen: LogFilter) -> Iterator[LogLine]:
-        with watch.watch_logs(self._connection, self.run_id, start, log_filter=chosen) as responses:
+        responses = watch.watch_logs(self._connection, self.run_id, start, log_filter=chosen)
+        with responses, self._interruptible(responses):
             for response in responses:
                 yield from lines_of(response.blocks)
 
@@ -315,13 +319,36 @@ class RunHandle:
         """Watch the run: its present state, then every change, until it is sealed."""
         return watch.watch_run(self._connection, self.run_id)
 
+    def copy(self) -> "RunHandle":
+        """Return another handle to the run, as it was when last asked for."""
+        return RunHandle(self._run, self._connection)
+
+    def interrupt(self) -> None:
+        """End all waits and followed logs of this handle, present and future; from any thread."""
+        with self._lock:
+            self._is_interrupted = True
+            for each in self._open:
+                each.stop()
+
+    @contextmanager
+    def _interruptible(self, responses: watch.Watch[Any]) -> Generator[None]:
+        with self._lock:
+            self._open.add(responses)
+            if self._is_interrupted:
+                responses.stop()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.discard(responses)
+
     def _watch(self, is_enough: Callable[[Run], bool], timeout: float | None) -> None:
         """Follow the run until `is_enough`, keeping this handle's view up to date."""
         if is_enough(self.refresh().run):
             return
         view = RunView(self._run)
         responses = watch.watch_run(self._connection, self.run_id, patient=True)
-        with responses, _stopped_after(timeout, responses):
+        with responses, self._interruptible(responses), _stopped_after(timeout, responses):
             for response in responses:
                 view.apply(response)
                 self._run = view.run
