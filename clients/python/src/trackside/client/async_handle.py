@@ -32,6 +32,10 @@ class AsyncRunHandle:
     def __repr__(self) -> str:
         return f"<AsyncRunHandle {self.run_id} {self.state} {self.name!r}>"
 
+    def _repr_html_(self) -> str:
+        """Return a card for notebooks, of the run as it was when last asked for."""
+        return self._handle._repr_html_()  # pyright: ignore[reportPrivateUsage] - the name that notebooks call
+
     @property
     def run_id(self) -> str:
         """The run's id."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from trackside.client import filters, listing, watch
+from trackside.client.card import card
 from trackside.client.connection import Connection, default_connection
 from trackside.client.errors import CallTimeoutError, ConflictError
 from trackside.client.log_lines import LogLine, chosen_levels, lines_of
@@ -94,6 +95,24 @@ class RunHandle:
 
     def __repr__(self) -> str:
         return f"<RunHandle {self.run_id} {self.state} {self.name!r}>"
+
+    def _repr_html_(self) -> str:
+        """Return a card for notebooks, of the run as it was when last asked for."""
+        status = status_of(self._run)
+        return card(
+            self.run_id,
+            self.name,
+            status.state,
+            percent=status.percent,
+            facts=[
+                ("", status.message),
+                ("now", "" if status.ended else status.doing),
+                ("conditions", ", ".join(status.conditions)),
+                ("elapsed", _duration(status.elapsed) if status.elapsed else ""),
+                ("left", _duration(status.remaining) if status.remaining else ""),
+                ("machine type", status.machine_type),
+            ],
+        )
 
     @property
     def run_id(self) -> str:
@@ -380,6 +399,10 @@ def status_of(run: Run) -> RunStatus:
         processor_time=usage.processor_duration.ToTimedelta() if usage else None,
         peak_memory_bytes=usage.peak_memory_bytes if usage else None,
     )
+
+
+def _duration(span: timedelta) -> str:
+    return str(timedelta(seconds=round(span.total_seconds())))
 
 
 @contextmanager

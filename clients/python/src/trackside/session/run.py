@@ -66,6 +66,15 @@ class Run:
     def __repr__(self) -> str:
         return f"<trackside run {self.run_id} {self.name!r}>"
 
+    def _repr_html_(self) -> str:
+        """Return a card for notebooks."""
+        from trackside.client.card import card  # noqa: PLC0415 - only notebooks show it
+
+        ended = self._ending.has_begun
+        address = f"trackside watch {self.run_id}" if self._reporter is not None else ""
+        state = "ENDED" if ended else "RUNNING" if self._reporter is not None else "DISABLED"
+        return card(self.run_id, self.name, state, facts=[("follow it by", address)])
+
     # Metrics and logs.
 
     def log(
