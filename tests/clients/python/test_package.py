@@ -15,6 +15,7 @@ def test_the_public_names_are_these() -> None:
         "TracksideError",
         "current_run",
         "get_run",
+        "launch",
         "list_runs",
         "progress",
         "scope",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trackside.client.errors import TracksideError
     from trackside.client.handle import RunHandle, get_run, list_runs
     from trackside.session.ambient import progress, scope, task
+    from trackside.session.launch import launch
     from trackside.session.run import Run
     from trackside.session.scopes import Scope
     from trackside.session.start import current_run, start_run
@@ -32,6 +33,7 @@ __all__ = [
     "TracksideError",
     "current_run",
     "get_run",
+    "launch",
     "list_runs",
     "progress",
     "scope",
@@ -47,6 +49,7 @@ _HOMES = {
     "TracksideError": "trackside.client.errors",
     "current_run": "trackside.session.start",
     "get_run": "trackside.client.handle",
+    "launch": "trackside.session.launch",
     "list_runs": "trackside.client.handle",
     "progress": "trackside.session.ambient",
     "scope": "trackside.session.ambient",

@@ -1,4 +1,5 @@
 import threading
+from datetime import timedelta
 
 import grpc
 import pytest
@@ -21,11 +22,13 @@ from trackside_protos.runs.v1.output_pb2 import Output
 from trackside_protos.runs.v1.run_pb2 import Progress, Run
 from trackside_protos.runs.v1.run_state_pb2 import Condition, ConditionKind, RunAction, RunState
 from trackside_protos.runs.v1.runs_service_pb2 import (
+    DeleteRunResponse,
     GetRunResponse,
     KillRunResponse,
     ListOutputsResponse,
     ListRunsResponse,
     ListTasksResponse,
+    StopRunResponse,
     WatchRunResponse,
 )
 from trackside_protos.runs.v1.task_pb2 import Task
@@ -153,6 +156,89 @@ def test_kill_of_an_ended_run_is_a_conflict(server: ScriptedServer, handle: RunH
 
     with pytest.raises(ConflictError):
         handle.kill()
+
+
+def test_stop_waits_for_the_proof(server: ScriptedServer, handle: RunHandle) -> None:
+    server.answers["StopRun"] = StopRunResponse(run=_RUNNING)
+    server.answers["WatchRun"] = _becoming(_TERMINATED)
+
+    assert handle.stop(grace=2.5).state == "TERMINATED"
+
+    (asked,) = server.requests["StopRun"]
+    assert (asked.run_id, asked.grace_duration.ToMilliseconds()) == (_ID, 2_500)
+
+
+def test_a_stop_need_not_be_waited_for(server: ScriptedServer, handle: RunHandle) -> None:
+    server.answers["StopRun"] = StopRunResponse(run=_RUNNING)
+
+    assert handle.stop(wait=False).state == "RUNNING"
+
+    assert not server.requests["StopRun"][0].HasField("grace_duration")
+    assert not server.requests["WatchRun"]
+
+
+def test_a_stop_without_proof_in_time_is_told(server: ScriptedServer, handle: RunHandle) -> None:
+    server.answers["StopRun"] = StopRunResponse(run=_RUNNING)
+    server.answers["WatchRun"] = _becoming()
+
+    with pytest.raises(CallTimeoutError):
+        handle.stop(grace=0, timeout=0.05)
+
+
+def test_delete_says_how_many_are_gone(server: ScriptedServer, handle: RunHandle) -> None:
+    server.answers["DeleteRun"] = DeleteRunResponse(deleted_count=3)
+
+    assert handle.delete() == 3
+
+
+def test_an_interrupted_wait_kills_the_run(server: ScriptedServer, handle: RunHandle) -> None:
+    server.answers["KillRun"] = KillRunResponse(run=_RUNNING)
+    server.answers["WatchRun"] = _becoming(_TERMINATED)
+
+    with pytest.raises(KeyboardInterrupt), handle.sync_context():
+        raise KeyboardInterrupt
+
+    assert len(server.requests["KillRun"]) == 1
+    assert handle.state == "TERMINATED"
+
+
+def test_an_interrupt_after_the_end_of_the_run_is_an_interrupt(
+    server: ScriptedServer, handle: RunHandle
+) -> None:
+    server.answers["KillRun"] = Refused(
+        grpc.StatusCode.FAILED_PRECONDITION, "ACTION_NOT_ALLOWED", "The run has ended."
+    )
+
+    with pytest.raises(KeyboardInterrupt), handle.sync_context():
+        raise KeyboardInterrupt
+
+
+def test_an_error_kills_no_run(server: ScriptedServer, handle: RunHandle) -> None:
+    with pytest.raises(ValueError, match="mine"), handle.sync_context():
+        raise ValueError("mine")
+
+    assert not server.requests["KillRun"]
+
+
+def test_status_tells_the_machine_and_what_was_used(
+    server: ScriptedServer, handle: RunHandle
+) -> None:
+    run = _run(RunState.RUN_STATE_RUNNING)
+    run.launch.machine_type = "c2-standard-4"
+    run.elapsed_duration.FromSeconds(60)
+    server.answers["GetRun"] = GetRunResponse(run=run)
+    before = handle.status()
+    run.provenance.machine.machine_type = "c2-standard-8"
+    run.usage.processor_duration.FromSeconds(100)
+    run.usage.peak_memory_bytes = 5
+    server.answers["GetRun"] = GetRunResponse(run=run)
+
+    after = handle.status()
+
+    assert (before.machine_type, before.processor_time) == ("c2-standard-4", None)
+    assert (after.machine_type, after.peak_memory_bytes) == ("c2-standard-8", 5)
+    assert after.processor_time == timedelta(seconds=100)
+    assert after.computation_time == timedelta(seconds=60)
 
 
 def test_logs_are_read_page_by_page(server: ScriptedServer, handle: RunHandle) -> None:

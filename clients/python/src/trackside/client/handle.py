@@ -2,14 +2,18 @@
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, Final
 
 from trackside.client import filters, listing, watch
+from trackside.client.card import card
 from trackside.client.connection import Connection, default_connection
-from trackside.client.errors import CallTimeoutError
+from trackside.client.errors import CallTimeoutError, ConflictError
 from trackside.client.log_lines import LogLine, chosen_levels, lines_of
+from trackside.client.metrics import Metrics
+from trackside.client.outputs import Outputs
 from trackside.client.resolve import resolve_run
 from trackside.client.run_view import RunView
 from trackside.client.states import (
@@ -24,14 +28,20 @@ from trackside_protos.logs.v1.logs_service_pb2 import LogFilter
 from trackside_protos.metrics.v1.metrics_service_pb2 import (
     QueryPointsRequest,
     SeriesFilter,
-    SeriesPoints,
 )
 from trackside_protos.metrics.v1.series_pb2 import Series
-from trackside_protos.runs.v1.output_pb2 import Output
 from trackside_protos.runs.v1.run_pb2 import Run
-from trackside_protos.runs.v1.runs_service_pb2 import KillRunRequest, WatchRunResponse
+from trackside_protos.runs.v1.runs_service_pb2 import (
+    DeleteRunRequest,
+    KillRunRequest,
+    StopRunRequest,
+    WatchRunResponse,
+)
 from trackside_protos.runs.v1.task_pb2 import Process, Task, TaskState
 from trackside_protos.watches.v1.watch_start_pb2 import WatchStart
+
+_GRACE_SECONDS: Final = 10.0
+"""What the server gives a stop that does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,17 @@ class RunStatus:
     """From start to end, or to now while it runs."""
     ended: bool
     """Whether the work is over."""
+    machine_type: str = ""
+    """The one asked for until the run starts, then the one in use; may be empty."""
+    processor_time: timedelta | None = None
+    """What its processes have used together; `None` while it is not known."""
+    peak_memory_bytes: int | None = None
+    """The most that they held at one time; `None` while it is not known."""
+
+    @property
+    def computation_time(self) -> timedelta:
+        """How long the work has computed: from its start to its end, or to now."""
+        return self.elapsed
 
 
 class RunHandle:
@@ -68,9 +89,30 @@ class RunHandle:
     def __init__(self, run: Run, connection: Connection) -> None:
         self._run = run
         self._connection = connection
+        self._lock = threading.Lock()
+        self._open: set[watch.Watch[Any]] = set()
+        self._is_interrupted = False
 
     def __repr__(self) -> str:
         return f"<RunHandle {self.run_id} {self.state} {self.name!r}>"
+
+    def _repr_html_(self) -> str:
+        """Return a card for notebooks, of the run as it was when last asked for."""
+        status = status_of(self._run)
+        return card(
+            self.run_id,
+            self.name,
+            status.state,
+            percent=status.percent,
+            facts=[
+                ("", status.message),
+                ("now", "" if status.ended else status.doing),
+                ("conditions", ", ".join(status.conditions)),
+                ("elapsed", _duration(status.elapsed) if status.elapsed else ""),
+                ("left", _duration(status.remaining) if status.remaining else ""),
+                ("machine type", status.machine_type),
+            ],
+        )
 
     @property
     def run_id(self) -> str:
@@ -135,6 +177,65 @@ class RunHandle:
             self._watch(is_final, timeout)
         return self
 
+    def stop(
+        self, grace: float | None = None, timeout: float | None = 60.0, *, wait: bool = True
+    ) -> "RunHandle":
+        """Let the run clean up and end, and wait for the proof that it has.
+
+        The work gets the signal TERM, or `KeyboardInterrupt` in a program that reports by itself.
+
+        Args:
+            grace: After so many seconds what is left is killed; by default 10.
+            timeout: How long to wait for the proof, counted from the end of the grace time.
+            wait: Whether to wait for it.
+
+        Raises:
+            ConflictError: The run has ended already, or nobody could end it.
+            CallTimeoutError: No proof came in time; the request stays.
+
+        Example:
+            ```python
+            trackside.get_run("train").stop(grace=30)
+            ```
+        """
+        request = StopRunRequest(run_id=self.run_id)
+        if grace is not None:
+            request.grace_duration.FromTimedelta(timedelta(seconds=grace))
+        self._run = self._connection.call(self._connection.runs.StopRun, request).run
+        if wait:
+            patience = _GRACE_SECONDS if grace is None else grace
+            self._watch(is_final, None if timeout is None else timeout + patience)
+        return self
+
+    def delete(self) -> int:
+        """Remove the ended run and all it owns for good; say how many, with its children.
+
+        Raises:
+            ConflictError: It, or a child, has not ended.
+        """
+        request = DeleteRunRequest(run_id=self.run_id)
+        return self._connection.call(self._connection.runs.DeleteRun, request).deleted_count
+
+    @contextmanager
+    def sync_context(self) -> Generator["RunHandle"]:
+        """Tie the run to what is done here: an interrupt of that kills the run.
+
+        An error that is no interrupt, for example a wait that took too long, does not.
+
+        Example:
+            ```python
+            with run.sync_context():
+                run.wait()  # Ctrl-C kills the run
+            ```
+        """
+        try:
+            yield self
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                with suppress(ConflictError):  # it has ended meanwhile
+                    self.kill()
+            raise
+
     def logs(  # noqa: PLR0913  # each is a field of the log filter, by keyword only
         self,
         *,
@@ -172,7 +273,8 @@ class RunHandle:
         return listing.list_logs(self._connection, self.run_id, log_filter=chosen)
 
     def _followed_logs(self, start: WatchStart, chosen: LogFilter) -> Iterator[LogLine]:
-        with watch.watch_logs(self._connection, self.run_id, start, log_filter=chosen) as responses:
+        responses = watch.watch_logs(self._connection, self.run_id, start, log_filter=chosen)
+        with responses, self._interruptible(responses):
             for response in responses:
                 yield from lines_of(response.blocks)
 
@@ -187,15 +289,21 @@ class RunHandle:
         prefix: str = "",
         context: Mapping[str, str] | None = None,
         buckets: int = 0,
-    ) -> list[SeriesPoints]:
-        """Return the points of series; down-sampled, extremes kept, when `buckets` is not 0."""
+    ) -> Metrics:
+        """Return the points of series; down-sampled, extremes kept, when `buckets` is not 0.
+
+        Example:
+            ```python
+            run.metrics("loss").to_pandas()  # or to_arrow(), or go through the series
+            ```
+        """
         request = QueryPointsRequest(
             run_id=self.run_id,
             filter=SeriesFilter(keys=keys, key_prefix=prefix, context=context),
             max_buckets=buckets,
         )
         response = self._connection.call(self._connection.metrics.QueryPoints, request)
-        return list(response.series)
+        return Metrics(response.series)
 
     def tasks(self, *states: "TaskState.ValueType", process: str = "") -> Iterator[Task]:
         """Yield the run's tasks in order of creation."""
@@ -205,9 +313,19 @@ class RunHandle:
         """Return the run's tasks counted by the named node they belong to."""
         return listing.list_processes(self._connection, self.run_id)
 
-    def outputs(self) -> list[Output]:
-        """Return the files that the run published."""
-        return list(listing.list_outputs(self._connection, self.run_id))
+    def outputs(self) -> Outputs:
+        """Return the files that the run published; printed, they are a table.
+
+        Example:
+            ```python
+            print(run.outputs())
+            # Archive size: 1.2 MB
+            # Contents:
+            #   Size         Compressed   Name
+            #   3.4 MB       1.2 MB       model.pt
+            ```
+        """
+        return Outputs(listing.list_outputs(self._connection, self.run_id))
 
     def children(self) -> Iterator["RunHandle"]:
         """Yield the children of a parent in order of creation."""
@@ -220,13 +338,36 @@ class RunHandle:
         """Watch the run: its present state, then every change, until it is sealed."""
         return watch.watch_run(self._connection, self.run_id)
 
+    def copy(self) -> "RunHandle":
+        """Return another handle to the run, as it was when last asked for."""
+        return RunHandle(self._run, self._connection)
+
+    def interrupt(self) -> None:
+        """End all waits and followed logs of this handle, present and future; from any thread."""
+        with self._lock:
+            self._is_interrupted = True
+            for each in self._open:
+                each.stop()
+
+    @contextmanager
+    def _interruptible(self, responses: watch.Watch[Any]) -> Generator[None]:
+        with self._lock:
+            self._open.add(responses)
+            if self._is_interrupted:
+                responses.stop()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.discard(responses)
+
     def _watch(self, is_enough: Callable[[Run], bool], timeout: float | None) -> None:
         """Follow the run until `is_enough`, keeping this handle's view up to date."""
         if is_enough(self.refresh().run):
             return
         view = RunView(self._run)
         responses = watch.watch_run(self._connection, self.run_id, patient=True)
-        with responses, _stopped_after(timeout, responses):
+        with responses, self._interruptible(responses), _stopped_after(timeout, responses):
             for response in responses:
                 view.apply(response)
                 self._run = view.run
@@ -241,6 +382,7 @@ class RunHandle:
 def status_of(run: Run) -> RunStatus:
     """Return how a run stands, in short."""
     progress = run.progress
+    usage = run.usage if run.HasField("usage") else None
     return RunStatus(
         state=run_state_word(run.state),
         reason=reason_word(run.state_reason),
@@ -253,7 +395,14 @@ def status_of(run: Run) -> RunStatus:
         doing=progress.message,
         elapsed=run.elapsed_duration.ToTimedelta(),
         ended=has_ended(run),
+        machine_type=run.provenance.machine.machine_type or run.launch.machine_type,
+        processor_time=usage.processor_duration.ToTimedelta() if usage else None,
+        peak_memory_bytes=usage.peak_memory_bytes if usage else None,
     )
+
+
+def _duration(span: timedelta) -> str:
+    return str(timedelta(seconds=round(span.total_seconds())))
 
 
 @contextmanager

@@ -39,9 +39,10 @@ _LONGEST_LINE: Final = 1_024
 class Run:
     """What a program says of its own run.
 
-    A context manager: leaving it ends the run, COMPLETED, or FAILED when an exception leaves it
-    too. Without `with`, `finish` or the end of the program ends it. Every method may be called
-    from any thread, costs microseconds, and raises nothing for want of a server or a disk.
+    A context manager, sync and async: leaving it ends the run, COMPLETED, or FAILED when an
+    exception leaves it too. Without `with`, `finish` or the end of the program ends it. Every
+    method may be called from any thread, costs microseconds, and raises nothing for want of a
+    server or a disk.
     """
 
     def __init__(
@@ -64,6 +65,15 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<trackside run {self.run_id} {self.name!r}>"
+
+    def _repr_html_(self) -> str:
+        """Return a card for notebooks."""
+        from trackside.client.card import card  # noqa: PLC0415 - only notebooks show it
+
+        ended = self._ending.has_begun
+        address = f"trackside watch {self.run_id}" if self._reporter is not None else ""
+        state = "ENDED" if ended else "RUNNING" if self._reporter is not None else "DISABLED"
+        return card(self.run_id, self.name, state, facts=[("follow it by", address)])
 
     # Metrics and logs.
 
@@ -347,7 +357,8 @@ class Run:
         Waits for the delivery: some seconds at most when the server cannot be reached, longer
         while it takes things. What is not delivered then is kept and sent by a later program.
         """
-        self._end(outcome_of(error))
+        if self._begin_end():
+            self._close(outcome_of(error))
 
     def __enter__(self) -> Self:
         return self
@@ -359,6 +370,21 @@ class Run:
         trace: TracebackType | None,
     ) -> None:
         self.finish(error)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the run, and wait for its delivery while others go on."""
+        if self._begin_end():
+            from trackside.client.in_thread import in_thread  # noqa: PLC0415 - imports asyncio
+
+            await in_thread(lambda: self._close(outcome_of(error)))
 
     # For this package.
 
@@ -404,19 +430,22 @@ class Run:
         if self._reporter is not None:
             self._reporter.become_child()
 
-    def _end(self, outcome: Outcome) -> None:
+    def _begin_end(self) -> bool:
+        """Let go of the program; say whether it is for the caller to close the run."""
         if not self._ending.begin():
             if self._control is not None:
                 self._control.wait_killed()
-            return
+            return False
         open_runs.discard(self)
         if self._tap is not None:
             self._tap.close()
+        return True
+
+    def _close(self, outcome: Outcome) -> None:
         if self._reporter is not None:
             try:
                 self._reporter.stop_capture()
-                last = self._last_reports(outcome, self._reporter)
-                self._reporter.close(last)
+                self._reporter.close(self._last_reports(outcome, self._reporter))
             except Exception as failure:  # noqa: BLE001 - the program's own end is what counts
                 self._complain(f"{type(failure).__name__}: {failure}")
         self._recorder.mute()

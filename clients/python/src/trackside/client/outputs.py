@@ -1,0 +1,56 @@
+"""The files that a run published, as a list that prints itself as a table."""
+
+from collections.abc import Iterable
+from typing import Final, Self
+
+from trackside.client.sizes import size_text
+from trackside_protos.runs.v1.output_pb2 import Output
+
+_ROW: Final = "  {:<12} {:<12} {}"
+
+
+class Outputs(tuple[Output, ...]):
+    """The published files of a run, in order of path.
+
+    Example:
+        ```python
+        print(trackside.get_run("@latest").outputs())
+        ```
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, outputs: Iterable[Output]) -> Self:
+        """Hold these outputs."""
+        return super().__new__(cls, outputs)
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all together."""
+        return sum(output.size_bytes for output in self)
+
+    @property
+    def archive_bytes(self) -> int:
+        """The size of an archive of all: compressed where that is known."""
+        return sum(
+            output.compressed_bytes if output.HasField("compressed_bytes") else output.size_bytes
+            for output in self
+        )
+
+    def __str__(self) -> str:
+        if not self:
+            return "No outputs."
+        rows = [_ROW.format("Size", "Compressed", "Name")]
+        rows += [_ROW.format(*_cells(output)) for output in self]
+        return "\n".join([f"Archive size: {size_text(self.archive_bytes)}", "Contents:", *rows])
+
+    def __repr__(self) -> str:
+        return f"<Outputs {len(self)}, {size_text(self.size_bytes)}>"
+
+
+def _cells(output: Output) -> tuple[str, str, str]:
+    known = output.HasField("compressed_bytes")
+    compressed = size_text(output.compressed_bytes) if known else ""
+    # A name may hold what would move the cursor of a terminal.
+    name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in output.path)
+    return size_text(output.size_bytes), compressed, name if output.exists else f"{name} (gone)"

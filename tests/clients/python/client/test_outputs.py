@@ -1,0 +1,36 @@
+from trackside.client.outputs import Outputs
+from trackside.client.sizes import size_text
+from trackside_protos.runs.v1.output_pb2 import Output
+
+
+def test_outputs_print_as_a_table() -> None:
+    outputs = Outputs(
+        [
+            Output(path="model.pt", size_bytes=3_400_000, compressed_bytes=1_200_000, exists=True),
+            Output(path="raw\x1b[2J", size_bytes=800, exists=True),
+            Output(path="old.csv", size_bytes=10, compressed_bytes=8),
+        ]
+    )
+
+    assert str(outputs).splitlines() == [
+        "Archive size: 1.2 MB",
+        "Contents:",
+        "  Size         Compressed   Name",
+        "  3.4 MB       1.2 MB       model.pt",
+        "  800 B                     raw\N{REPLACEMENT CHARACTER}[2J",
+        "  10 B         8 B          old.csv (gone)",
+    ]
+    assert repr(outputs) == "<Outputs 3, 3.4 MB>"
+    assert len(outputs) == 3
+
+
+def test_nothing_published_is_said() -> None:
+    assert str(Outputs([])) == "No outputs."
+
+
+def test_sizes_go_over_to_the_next_unit() -> None:
+    sizes = (0, 999, 1_000, 999_949, 999_960, 10**16)
+
+    texts = [size_text(size) for size in sizes]
+
+    assert texts == ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "10.0 PB"]
