@@ -30,11 +30,17 @@ COMMANDS: Final[Mapping[str, CommandPlace]] = {
         "trackside.cli.commands.stop:stop", "Let runs clean up and end, with proof."
     ),
     "kill": CommandPlace("trackside.cli.commands.kill:kill", "End runs at once, with proof."),
+    "resume": CommandPlace(
+        "trackside.cli.commands.resume:resume", "Launch an ended run again, linked to it."
+    ),
     "delete": CommandPlace(
         "trackside.cli.commands.delete:delete", "Remove ended runs from history for good."
     ),
     "tag": CommandPlace("trackside.cli.commands.tag:tag", "Add and remove tags of a run."),
     "note": CommandPlace("trackside.cli.commands.note:note", "Show or replace a run's note."),
+    "export": CommandPlace(
+        "trackside.cli.commands.export:export", "Write all of a run into files."
+    ),
     "sync": CommandPlace(
         "trackside.cli.commands.sync:sync", "Deliver what programs reported without a server."
     ),

@@ -1,7 +1,10 @@
 """Files of environment variables, one `KEY=VALUE` a line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+
+import click
 
 _LARGEST: Final = 2 * 1024 * 1024
 _COMMENT: Final = "#"
@@ -33,6 +36,18 @@ def read_environment_file(path: str) -> dict[str, str]:
             raise EnvironmentFileError(path, why, line=number)
         variables[key] = value
     return variables
+
+
+def variables_of(paths: Sequence[str]) -> dict[str, str]:
+    """Return what files of variables say, the last one of a key counting.
+
+    Raises:
+        UsageError: One cannot be read.
+    """
+    try:
+        return {key: text for path in paths for key, text in read_environment_file(path).items()}
+    except EnvironmentFileError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _text(path: str) -> str:

@@ -13,11 +13,13 @@ from trackside_protos.logs.v1.logs_service_pb2 import ListLogsRequest, LogFilter
 from trackside_protos.metrics.v1.metrics_service_pb2 import ListSeriesRequest, SeriesFilter
 from trackside_protos.metrics.v1.series_pb2 import Series
 from trackside_protos.runners.v1.runners_service_pb2 import ListRunnersRequest, Runner
+from trackside_protos.runs.v1.change_pb2 import RunChange
 from trackside_protos.runs.v1.output_pb2 import Output
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.runs_service_pb2 import (
     GetRunRequest,
     GetTaskRequest,
+    ListChangesRequest,
     ListOutputsRequest,
     ListProcessesRequest,
     ListRunsRequest,
@@ -141,6 +143,14 @@ def last_logs(
             break
         through = first - 1
     return [line for page in reversed(pages) for line in page]
+
+
+def list_changes(connection: Connection, run_id: str) -> Iterator[RunChange]:
+    """Yield the changes of a run that are kept, in order."""
+    request = ListChangesRequest(run_id=run_id, page_size=_PAGE)
+    while changes := connection.call(connection.runs.ListChanges, request).changes:
+        yield from changes
+        request.after_sequence = changes[-1].sequence
 
 
 def list_runners(connection: Connection) -> Sequence[Runner]:

@@ -1,27 +1,19 @@
 """`trackside run`: starts a command, or a sweep of it, as a run."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from trackside.cli.end_of_run import exit_code_of_run
-from trackside.cli.environment_files import EnvironmentFileError, read_environment_file
-from trackside.cli.exit_codes import ExitCode
-from trackside.cli.follow import follow_lines
-from trackside.cli.formats import Format, document_lines, plain
+from trackside.cli.environment_files import variables_of
 from trackside.cli.option_types import DURATION, SIZE
 from trackside.cli.options import output_option, server_option
 from trackside.cli.order import Order, Shell
 from trackside.cli.parameters import AssignmentError
-from trackside.cli.terminal import Terminal
+from trackside.cli.submission import id_of_order, submit
 from trackside.client.connection import Connection
-from trackside.identifiers import identifier_of, new_identifier
 from trackside.location import is_on_this_machine
-from trackside_protos.runs.v1.run_pb2 import Run
-from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest
 
 _HELP: Final = """Start COMMAND as a run and follow it to its end.
 
@@ -96,61 +88,13 @@ def run(
     **ordered: Any,  # noqa: ANN401
 ) -> int:
     """Start a command as a run; the help above says more."""
-    from_files = _variables(env_files)
+    from_files = variables_of(env_files)
     with Connection.discover(server) as connection:
         is_here = is_on_this_machine(connection.location.server)
         shell = Shell(str(Path.cwd()), os.environ) if is_here else None
         try:
             order = Order(**ordered, from_files=from_files)
-            wanted = order.to_run(_run_id(connection, request_id), shell)
+            wanted = order.to_run(id_of_order(connection, request_id), shell)
         except AssignmentError as error:
             raise click.UsageError(str(error)) from error
-        request = CreateRunRequest(run=wanted)
-        answer = connection.call(connection.runs.CreateRun, request)
-        created = answer.run
-        terminal = Terminal.of_process()
-        if request_id and answer.existed:
-            terminal.say(f"This order was taken before; run {created.run_id} is what came of it.")
-        _announce(terminal, created, Format(output), detach=detach)
-        return ExitCode.OK if detach else _follow(connection, created, terminal)
-
-
-def _variables(paths: Sequence[str]) -> dict[str, str]:
-    try:
-        return {key: text for path in paths for key, text in read_environment_file(path).items()}
-    except EnvironmentFileError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def _run_id(connection: Connection, request_id: str) -> str:
-    """Return the id of the run to create; of one order of one person always the same."""
-    if not request_id:
-        return new_identifier()
-    return identifier_of("order", connection.server.subject, request_id)
-
-
-def _announce(terminal: Terminal, created: Run, form: Format, *, detach: bool) -> None:
-    """Say which run it is: for people, and for programs on stdout."""
-    sentence = f"Run {created.run_id} submitted: trackside describe {created.run_id}"
-    match form:
-        case Format.NAME:
-            terminal.show([created.run_id])
-        case Format.JSON | Format.YAML:
-            terminal.show(document_lines({"run": plain(created)}, form))
-        case _ if detach:
-            terminal.show([sentence])
-        case _:
-            terminal.say(sentence)
-
-
-def _follow(connection: Connection, created: Run, terminal: Terminal) -> int:
-    try:
-        return exit_code_of_run(follow_lines(connection, created, terminal))
-    except KeyboardInterrupt:
-        run_id = created.run_id
-        terminal.say(
-            "",
-            f"Detached; run {run_id} goes on.",
-            f"hint: `trackside watch {run_id}` follows it, `trackside kill {run_id}` ends it",
-        )
-        return ExitCode.INTERRUPTED
+        return submit(connection, wanted, output=output, detach=detach)

@@ -1,0 +1,63 @@
+"""`trackside resume`: launches an ended run again, as a new run of the same history."""
+
+import click
+
+from trackside.cli.environment_files import variables_of
+from trackside.cli.options import output_option, run_argument, server_option
+from trackside.cli.parameters import AssignmentError, assignments, value_of
+from trackside.cli.resumption_order import Given, order_to_resume
+from trackside.cli.submission import id_of_order, submit
+from trackside.client.connection import Connection
+from trackside.client.listing import get_run
+from trackside.client.resolve import resolve_run
+
+
+@click.command()
+@run_argument
+@click.option("-d", "--detach", is_flag=True, help="Do not follow; only say which run it is.")
+@click.option("--env", "environment", multiple=True, metavar="K=V", help="Set anew; repeatable.")
+@click.option(
+    "--env-file",
+    "env_files",
+    multiple=True,
+    metavar="FILE",
+    help="Set anew from a file, one K=V a line; --env goes before it. May be repeated.",
+)
+@click.option(
+    "--param", "parameters", multiple=True, metavar="K=V", help="Set anew; may be repeated."
+)
+@click.option(
+    "--request-id",
+    default="",
+    metavar="TEXT",
+    help="Names this order: however often it is given, the run is started once.",
+)
+@output_option
+@server_option
+def resume(  # noqa: PLR0913  # one for each option
+    run: str,
+    *,
+    detach: bool,
+    environment: tuple[str, ...],
+    env_files: tuple[str, ...],
+    parameters: tuple[str, ...],
+    request_id: str,
+    output: str,
+    server: str | None,
+) -> int:
+    """Launch an ended run again, as a new run that is linked to it, and follow it.
+
+    Command, folder, environment, limits, parameters, tags and labels are those that were
+    recorded. Secrets were masked there: what is needed again is named, and given by --env,
+    --env-file or --param.
+    """
+    try:
+        anew = {**variables_of(env_files), **assignments(environment)}
+        values = {key: value_of(text) for key, text in assignments(parameters).items()}
+    except AssignmentError as error:
+        raise click.UsageError(str(error)) from error
+    with Connection.discover(server) as connection:
+        resumed = get_run(connection, resolve_run(connection, run))
+        run_id = id_of_order(connection, request_id)
+        wanted = order_to_resume(resumed, run_id, Given(anew, values))
+        return submit(connection, wanted, output=output, detach=detach)
