@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from support.whole_installation import WholeInstallation, done
+from trackside.cli.formats import listed, plain
+from trackside.client import listing
+from trackside.client.connection import Connection
+from trackside.location import Location, read_token
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 
@@ -136,3 +140,78 @@ def test_the_server_is_told_in_the_version(installation: WholeInstallation) -> N
 
 def test_runners_are_listed(installation: WholeInstallation) -> None:
     assert installation.command("get", "runners").out.splitlines()[1].startswith("local")
+
+
+_REPORTER = """
+import trackside
+with trackside.start_run("facts", params={"alpha": 0.1}, tags=["facts"]) as run:
+    run.log({"loss": 0.5}, step=1)
+    print("said")
+"""
+
+
+def test_describe_gives_the_same_facts_as_the_api(installation: WholeInstallation) -> None:
+    command = [sys.executable, "-c", _REPORTER]
+    assert installation.command("run", "--name", "facts", *command).code == 0
+    location = Location(installation.address, read_token(installation.home), installation.home)
+
+    described = json.loads(installation.command("describe", "facts", "-o", "json").out)
+
+    with Connection(location) as connection:
+        run_id: str = described["run"]["runId"]
+        assert described["run"] == plain(listing.get_run(connection, run_id))
+        assert described["tasks"] == listed(listing.list_tasks(connection, run_id))
+        assert described["processes"] == listed(listing.list_processes(connection, run_id))
+        assert described["series"] == listed(listing.list_series(connection, run_id))
+        assert described["outputs"] == listed(listing.list_outputs(connection, run_id))
+        said = [plain(line.entry) for line in listing.list_logs(connection, run_id)]
+    assert [entry["message"] for entry in described["log"]] == ["said"]
+    assert [{**entry, "sequence": "1", "late": False} for entry in said] == described["log"]
+    assert [series["key"] for series in described["series"]] == ["loss"]
+
+
+def test_a_retried_order_starts_once(installation: WholeInstallation, tmp_path: Path) -> None:
+    words = ["--request-id", "once", "--", "sh", "-c", f"echo started >> {tmp_path}/starts"]
+
+    first = installation.command("run", "-o", "name", *words)
+    again = installation.command("run", "-o", "name", *words)
+
+    assert first.out.split()[0] == again.out.split()[0]
+    assert (first.code, again.code) == (0, 0)
+    assert (tmp_path / "starts").read_text("utf-8") == "started\n"
+
+
+def test_a_resumed_run_gets_its_secret_again_and_is_linked(
+    installation: WholeInstallation,
+) -> None:
+    script = 'test "$DB_PASSWORD" = right'
+    words = ["run", "--name", "secret", "--env", "DB_PASSWORD=wrong", "sh", "-c", script]
+    failed = installation.command(*words)
+
+    blind = installation.command("resume", "secret")
+    resumed = installation.command("resume", "--env", "DB_PASSWORD=right", "secret")
+
+    runs = json.loads(
+        installation.command("get", "runs", "--filter", "name = secret", "-o", "json").out
+    )["runs"]
+    assert (failed.code, blind.code, resumed.code) == (1, 2, 0)
+    assert "--env DB_PASSWORD=…" in blind.err
+    assert runs[0]["resumedRunId"] == runs[1]["runId"]
+    assert runs[0]["sessionId"] == runs[1]["sessionId"]
+
+
+def test_a_tagged_and_noted_run_is_exported_then_deleted(
+    installation: WholeInstallation, tmp_path: Path
+) -> None:
+    run_id = installation.command("run", "-o", "name", "echo", "kept").out.split()[0]
+    installation.command("tag", run_id, "+old")
+    installation.command("note", run_id, "a note")
+
+    exported = installation.command("export", run_id, "-o", str(tmp_path / "export"))
+    deleted = installation.command("delete", "--yes", run_id)
+    gone = installation.command("describe", run_id)
+
+    written = json.loads((tmp_path / "export" / "run.json").read_text("utf-8"))
+    assert (written["tags"], written["notes"]) == (["old"], "a note")
+    assert (tmp_path / "export" / "log.txt").read_text("utf-8").endswith(" kept\n")
+    assert (exported.code, deleted.code, gone.code) == (0, 0, 3)

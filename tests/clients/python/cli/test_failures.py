@@ -5,6 +5,10 @@ from trackside.cli.exit_codes import ExitCode
 from trackside.cli.failures import CommandError, exit_code_of, explanation
 from trackside.client import errors
 from trackside.client.errors import ErrorFacts, FieldViolation
+from trackside_protos.errors.v1.error_reason_pb2 import ErrorReason
+
+_STATUSES = {"NOT_ALLOWED": "PERMISSION_DENIED", "TOO_MANY_ITEMS": "RESOURCE_EXHAUSTED"}
+"""The statuses of reasons whose next step follows from the kind of error."""
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,43 @@ def test_an_error_is_told_in_one_line_with_fields_hint_and_request_id() -> None:
         "hint: make it shorter",
         "request id: e42",
     ]
+
+
+_OF_PRODUCERS = {
+    "INVALID_PAGE_TOKEN",
+    "MALFORMED_MESSAGE",
+    "ILLEGAL_TRANSITION",
+    "BATCH_GAP",
+    "BATCH_CONFLICT",
+    "STALE_EPOCH",
+    "AGENT_REPLACED",
+    "CALL_TOO_LONG",
+    "STREAM_IDLE",
+    "SLOW_CONSUMER",
+}
+"""What no command can bring about: programs and agents deal with it by themselves."""
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        (name.removeprefix("ERROR_REASON_"), "NOT_FOUND" if "NOT_FOUND" in name else "")
+        for name, number in ErrorReason.items()
+        if number
+    ],
+)
+def test_every_reason_that_a_command_may_meet_has_a_next_step(reason: str, status: str) -> None:
+    status = status or _STATUSES.get(reason, "INTERNAL")
+    error = errors.error_of("x", ErrorFacts(reason=reason, status=status, request_id="e42"))
+
+    told = explanation(error)
+
+    assert told[-1] == "request id: e42"
+    # A wrong field says itself what would be right.
+    assert any(line.startswith("hint: ") for line in told) or reason in {
+        "INVALID_FIELD",
+        *_OF_PRODUCERS,
+    }
 
 
 def test_what_a_server_says_is_made_harmless() -> None:

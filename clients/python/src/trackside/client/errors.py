@@ -39,6 +39,25 @@ class ErrorFacts:
     retry_after: float | None = None
 
 
+_WAIT = "the server goes on trying; ask again in a while"
+
+_HINTS: Mapping[str, str] = {
+    "INVALID_FILTER": "`trackside help filter` explains filters",
+    "ACTION_NOT_ALLOWED": "`trackside describe RUN` shows its state and what was asked of it",
+    "RUN_CONFLICT": "another --request-id, run id or external key makes another run",
+    "PARENT_CLOSED": "create the run without that parent, or under an open one",
+    "TOO_MANY_STREAMS": "end other watches of yours, then try again",
+    "STORE_UNAVAILABLE": _WAIT,
+    "SHUTTING_DOWN": _WAIT,
+    "SERVICE_UNREACHABLE": _WAIT,
+    "STORAGE_FULL": "make room on the server's disk",
+    "CHUNK_CORRUPT": "part of what is stored is damaged; what comes after it can still be read",
+    "UNKNOWN_METHOD": "the server is older than this client: see `trackside version --server`",
+    "INTERNAL": "the server's own log has more under the request id",
+}
+"""What to do next, by reason, where it does not follow from the kind of error."""
+
+
 class TracksideError(Exception):
     """The base of every error of this package that a caller may want to catch."""
 
@@ -77,7 +96,7 @@ class TracksideError(Exception):
     @property
     def hint(self) -> str:
         """What to do next, one sentence; may be empty."""
-        return self._hint or self.default_hint
+        return self._hint or _HINTS.get(self.reason, "") or self.default_hint
 
 
 class InvalidRequestError(TracksideError):

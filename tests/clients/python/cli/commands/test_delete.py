@@ -70,4 +70,4 @@ def test_a_run_at_work_is_a_conflict(command: Command, server: ScriptedServer) -
 
     done = command("delete", "--yes", CHILD_ID)
 
-    assert (done.code, done.err) == (5, "error: The run has not ended.\n")
+    assert (done.code, done.err.splitlines()[0]) == (5, "error: The run has not ended.")

@@ -172,7 +172,11 @@ def test_a_filter_that_cannot_be_read_is_a_usage_error(
 
     done = command("get", "runs", "--filter", "stat = RUNNING")
 
-    assert (done.code, done.out, done.err) == (2, "", "error: There is no field 'stat'.\n")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.splitlines() == [
+        "error: There is no field 'stat'.",
+        "hint: `trackside help filter` explains filters",
+    ]
 
 
 @pytest.mark.parametrize(

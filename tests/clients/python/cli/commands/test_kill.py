@@ -89,7 +89,11 @@ def test_a_run_that_has_ended_is_a_conflict(command: Command, server: ScriptedSe
 
     done = command("kill", "--yes", CHILD_ID)
 
-    assert (done.code, done.err) == (5, "error: The run has ended.\n")
+    assert done.code == 5
+    assert done.err.splitlines() == [
+        "error: The run has ended.",
+        "hint: `trackside describe RUN` shows its state and what was asked of it",
+    ]
 
 
 def test_a_proof_that_does_not_come_is_a_timeout(command: Command, server: ScriptedServer) -> None:

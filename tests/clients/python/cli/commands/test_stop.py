@@ -126,5 +126,6 @@ def test_a_refusal_of_one_run_does_not_spare_the_others(
     assert done.code == 5
     assert done.err.splitlines() == [
         "error: The run has ended.",
+        "hint: `trackside describe RUN` shows its state and what was asked of it",
         f"Successfully sent stop request to {CHILD_ID}.",
     ]
