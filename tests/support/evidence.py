@@ -61,7 +61,7 @@ def check_the_sweep(client: PlainClient, parent_id: str, folder: Path) -> None:
         assert said == [["said", number] for number in numbers]
         assert printed == [["printed", number] for number in numbers]
         assert [e.message for e in entries if e.stream not in {"log", "stdout"}] == []
-        points = client.points(run.run_id)
+        points = [series for series in client.points(run.run_id) if series.key == "number"]
         assert [list(series.points.steps) for series in points] == [list(range(count))] * bool(
             count
         )
