@@ -36,6 +36,8 @@ class Odd(Runner):
             raise RuntimeError("no idea")
         if what == "unavailable" and self.tries < 3:
             raise EngineUnavailableError("the queue is full")
+        if what == "no-room":
+            raise NothingLaunchedError("the queue is full")
         if what == "hangs":
             time.sleep(600)
         return {"what": what}
@@ -152,6 +154,21 @@ def test_limits_and_machine_type_reach_the_runner(odd: AgentProcess, room: Contr
     ]
 
     assert said == [["(1.5, 5368709120, 'c5.large')"], ["(None, None, '')"]]
+
+
+def test_run_that_waits_for_room_is_ended_without_the_engine(
+    odd: AgentProcess, room: ControlRoom
+) -> None:
+    run = odd.new_run(["no-room"], runner="odd")
+    room.assign(run)
+    room.wait(lambda: room.told(run.run_id).states)
+
+    room.kill(run.run_id, "request-1")
+    told = room.ended(run.run_id)
+
+    assert told.ending is not None
+    assert told.ending.reason == StateReason.STATE_REASON_KILLED
+    assert told.found_nothing("request-1")
 
 
 def test_runner_that_knows_no_gentle_end_kills(odd: AgentProcess, room: ControlRoom) -> None:

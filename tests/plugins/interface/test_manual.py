@@ -49,6 +49,7 @@ def test_public_names_are_pinned() -> None:
         "JsonValue",
         "LogLevel",
         "Machine",
+        "NothingLaunchedError",
         "Output",
         "OutputKind",
         "PROJECT",

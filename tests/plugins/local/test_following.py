@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from support.local_runs import LocalRun, until
+from trackside_plugin_interface import EndReason
 from trackside_runner_local.processes import Process, identify, is_alive, send
 
 Runs = Callable[..., LocalRun]
@@ -41,6 +43,32 @@ async def test_run_without_supervisor_goes_on_and_ends_without_a_trace(runs: Run
 
     assert (ending.exit_code, ending.exit_signal) == (None, None)
     assert "supervisor was killed" in ending.message
+
+
+async def test_time_limit_holds_without_the_supervisor(runs: Runs) -> None:
+    run = runs(HIDES)
+    run.spec = replace(run.spec, time_limit_seconds=1.0)
+    handle = await run.launch()
+    await until(lambda: len(run.processes()) == 4)
+    run.kill_supervisor()
+
+    ending = await run.follow(handle)
+
+    assert ending.reason == EndReason.TIME_LIMIT
+    assert run.processes() == set()
+
+
+async def test_what_a_command_leaves_behind_ends_without_the_supervisor_too(runs: Runs) -> None:
+    run = runs(HIDES)
+    handle = await run.launch()
+    await until(lambda: len(run.processes()) == 4)
+    run.kill_supervisor()
+    send(run.process, signal.SIGTERM)
+
+    ending = await run.follow(handle)
+
+    assert "supervisor was killed" in ending.message
+    assert run.processes() == set()
 
 
 async def test_run_of_another_boot_has_ended_without_a_trace(runs: Runs) -> None:

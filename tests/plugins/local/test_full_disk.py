@@ -8,7 +8,7 @@ import pytest
 
 from support.local_runs import LocalRun, until
 from support.small_disk import small_disk
-from trackside_plugin_interface import EngineUnavailableError
+from trackside_plugin_interface import NothingLaunchedError
 from trackside_runner_local.processes import is_alive
 
 WRITES_MUCH = """
@@ -63,7 +63,7 @@ async def test_launch_that_finds_the_disk_full_is_tried_again(disk: Path) -> Non
     run = LocalRun.python(disk, "print('here')")
     filler = fill(disk)
 
-    with pytest.raises(EngineUnavailableError, match="No space left on device"):
+    with pytest.raises(NothingLaunchedError, match="No space left on device"):
         await run.launch()
     filler.unlink()
     await run.to_the_end()

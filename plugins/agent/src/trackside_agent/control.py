@@ -55,6 +55,14 @@ class Control:
             if command.is_kill:
                 self._kill_wanted.set()
 
+    async def pause(self, seconds: float) -> None:
+        """Wait, but no longer than until the run is first to be ended."""
+        if self.is_wanted:
+            await asyncio.sleep(seconds)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._end_wanted.wait(), seconds)
+
     async def end_when_wanted(self, handle: Handle, reporter: SpoolingReporter) -> None:
         """Wait until the run is to be ended, and return when nothing of it is left."""
         await self._end_wanted.wait()

@@ -18,6 +18,7 @@ from trackside_plugin_interface import (
     EngineUnavailableError,
     ErrorReport,
     Handle,
+    NothingLaunchedError,
     Runner,
     RunSpec,
     RunState,
@@ -75,11 +76,13 @@ class HeldRun:
 
     async def _to_the_end(self, reporter: SpoolingReporter) -> list[RunReport]:
         """Launch and adopt the run, and return what is to be said of its end."""
+        unlaunched = Ending(message="before it was launched")
         if self._control.is_wanted and not self.folder.is_launching:
-            ending = Ending(message="before it was launched")
-            return self._last_words(ending, was_launched=False)
+            return self._last_words(unlaunched, was_launched=False)
         try:
             handle = self.folder.handle or await self._launch(reporter)
+        except NothingLaunchedError:
+            return self._last_words(unlaunched, was_launched=False)
         except SpecRefusedError as error:
             return self._refusal(reporter, str(error))
         self.folder.store_handle(handle)
@@ -90,6 +93,7 @@ class HeldRun:
 
         Raises:
             SpecRefusedError: It can never be launched.
+            NothingLaunchedError: It is to be ended, and was not launched.
         """
         spec = self._spec()
         self.folder.mark_launching()
@@ -98,6 +102,8 @@ class HeldRun:
             try:
                 return await call(self.runner.name, self.runner.launch(spec, reporter))
             except EngineUnavailableError as error:
+                if isinstance(error, NothingLaunchedError) and self._control.is_wanted:
+                    raise
                 reporter.state(
                     RunState.PENDING,
                     reason=StateReason.WAITING_FOR_RESOURCES,
@@ -107,7 +113,7 @@ class HeldRun:
                 faults += 1
                 if faults == FAULTS_BEFORE_REFUSAL:
                     raise SpecRefusedError(str(error)) from error
-            await asyncio.sleep(pauses.next())
+            await self._control.pause(pauses.next())
 
     def _spec(self) -> RunSpec:
         launch = self._run.launch

@@ -115,6 +115,7 @@ the host, about limits, and about the grandchildren of a killed command. What
 from trackside_plugin_interface.discovery import Discovery, PluginFault, find_runners
 from trackside_plugin_interface.errors import (
     EngineUnavailableError,
+    NothingLaunchedError,
     RunnerError,
     SpecRefusedError,
 )
@@ -151,6 +152,7 @@ __all__ = [
     "JsonValue",
     "LogLevel",
     "Machine",
+    "NothingLaunchedError",
     "Output",
     "OutputKind",
     "PluginFault",

@@ -3,6 +3,7 @@
     RunnerError
     ├── SpecRefusedError         the run FAILS with reason LAUNCH_REFUSED
     └── EngineUnavailableError   the host waits and tries again
+        └── NothingLaunchedError ... unless the run is stopped or killed meanwhile
 
 Anything else that a runner raises is taken for a fault of the plugin, which is named in
 the log; the host tries again as if the engine were unavailable, and gives up a launch
@@ -20,3 +21,11 @@ class SpecRefusedError(RunnerError):
 
 class EngineUnavailableError(RunnerError):
     """The engine cannot be reached or has no room now; later it may."""
+
+
+class NothingLaunchedError(EngineUnavailableError):
+    """The same of a launch, by which surely nothing was started, now or before.
+
+    So the run can be ended meanwhile without the engine. Where a launch may have got through
+    though no answer came, this is not for certain: then it is `EngineUnavailableError`.
+    """

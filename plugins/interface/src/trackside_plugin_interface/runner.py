@@ -93,6 +93,8 @@ class Runner(ABC):
         Raises:
             SpecRefusedError: The engine cannot run this, now or later.
             EngineUnavailableError: The engine cannot be reached; the host tries again.
+            NothingLaunchedError: It has no room, say; the host tries again, but for a run that
+                is stopped or killed meanwhile.
         """
 
     @abstractmethod

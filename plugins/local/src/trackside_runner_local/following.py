@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from trackside_plugin_interface import Ending, EndReason, Reporter, RunState, Usage
-from trackside_runner_local import frames, processes, records
+from trackside_runner_local import ending, frames, processes, records
 from trackside_runner_local.machine import describe_machine
 from trackside_runner_local.presence import Presence, recorded
 
@@ -42,15 +42,30 @@ class Follower:
             supervisor = stack.enter_context(Presence(recorded(start, "supervisor")))
             await self._report_output(supervisor)
             try:
-                ending = records.read(self._folder, records.EXIT)
+                exit_record = records.read(self._folder, records.EXIT)
             except FileNotFoundError:
                 process = stack.enter_context(Presence(recorded(start, "process")))
-                await process.ended.wait()
+                end = await self._end_without_supervisor(start, process)
                 self._report_usage(records.USAGE)
-                self._reporter.finished(Ending(message=_guess(start)))
+                self._reporter.finished(end)
                 return
         self._report_usage(records.EXIT)
-        self._reporter.finished(_ending(ending))
+        self._reporter.finished(_ending(exit_record))
+
+    async def _end_without_supervisor(self, start: records.Record, process: Presence) -> Ending:
+        """Keep the time limit and end what is left behind, now that nobody else does."""
+        limit = records.read(self._folder, records.LAUNCH).get("time_limit_seconds")
+        begin = start["start_time"]
+        left = None
+        if isinstance(limit, int | float) and isinstance(begin, float):
+            left = max(0.0, begin + limit - time.time())
+        await process.wait(left)
+        has_ended = process.ended.is_set()
+        if not records.exists(self._folder, records.TOLD):  # or else it is given time to clean up
+            await ending.kill(self._run_id, self._folder)
+        if has_ended:
+            return Ending(message=_guess(start))
+        return Ending(reason=EndReason.TIME_LIMIT, message=f"the limit is {limit:g} s")
 
     def _report_start(self, start: records.Record) -> None:
         begin = start["start_time"]

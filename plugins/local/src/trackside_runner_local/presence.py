@@ -49,8 +49,8 @@ class Presence:
     ) -> None:
         self._let_go()
 
-    async def wait(self, seconds: float) -> None:
-        """Wait for the end, but no longer than this."""
+    async def wait(self, seconds: float | None) -> None:
+        """Wait for the end, but no longer than this, if that is given."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.ended.wait()

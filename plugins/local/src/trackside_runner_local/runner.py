@@ -14,6 +14,7 @@ import trackside_runner_local
 from trackside_plugin_interface import (
     EngineUnavailableError,
     Handle,
+    NothingLaunchedError,
     Reporter,
     Runner,
     RunSpec,
@@ -89,14 +90,14 @@ def _write_launch(folder: str, record: records.Record) -> None:
         records.write(folder, records.LAUNCH, record)
     except OSError as error:  # the disk is full, for example
         message = f"what to launch cannot be written down: {error}"
-        raise EngineUnavailableError(message) from error
+        raise NothingLaunchedError(message) from error
 
 
 def _start_supervisor(folder: str) -> None:
     """Start a supervisor and return when the command runs or is known not to.
 
     Raises:
-        EngineUnavailableError: The supervisor could not come that far.
+        EngineUnavailableError: The supervisor could not come that far, or has not so far.
     """
     command = [sys.executable, "-s", "-S", "-P", "-m", supervisor.__name__, folder]
     try:
@@ -110,14 +111,19 @@ def _start_supervisor(folder: str) -> None:
             timeout=START_SECONDS,
             check=False,
         ).stdout.decode()
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
         message = f"the supervisor of the run could not be started: {error}"
+        raise NothingLaunchedError(message) from error
+    except subprocess.TimeoutExpired as error:
+        message = f"the supervisor of the run does not answer: {error}"
         raise EngineUnavailableError(message) from error
     if answer.strip() not in {supervisor.STARTED, supervisor.EXISTS, supervisor.REFUSED}:
         log = Path(folder, records.LOG)
         cause = log.read_text(errors="replace").strip().rpartition("\n")[2] if log.exists() else ""
         message = f"the supervisor of the run ended at once: {cause or answer}"
-        raise EngineUnavailableError(message)
+        # Without a record of its start no command was ever let go (see `child`).
+        is_started = records.exists(folder, records.START)
+        raise EngineUnavailableError(message) if is_started else NothingLaunchedError(message)
 
 
 def _raise_if_refused(folder: str) -> None:

@@ -397,7 +397,7 @@ def test_memory_limit_holds_with_the_host_away(hosts: Hosts, specs: Specs) -> No
 
 
 async def _appears(path: Path) -> None:
-    while not path.exists():  # noqa: ASYNC110, ASYNC240 - made by another process, which sets no event
+    while not path.exists():  # noqa: ASYNC110, ASYNC240 - another process makes it
         await asyncio.sleep(0.01)
 
 
