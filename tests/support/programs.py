@@ -53,8 +53,8 @@ class Programs:
             errors="replace",
         )
 
-    def run(self, source: str, *, within: float = 25, **more: str) -> Ended:
-        """Run a program to its end, which must come within so many seconds."""
+    def run(self, source: str, **more: str) -> Ended:
+        """Run a program to its end."""
         process = self.start(source, **more)
-        output, errors = process.communicate(timeout=within)
+        output, errors = process.communicate(timeout=25)
         return Ended(process.returncode, output, errors)

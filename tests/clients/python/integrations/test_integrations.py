@@ -16,7 +16,7 @@ QUIET = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
 
 
 def report_of(programs: Programs, server: AppendServer, source: str) -> StoredRun:
-    ended = programs.run(source, within=100, **QUIET)
+    ended = programs.run(source, **QUIET)
     assert ended.code == 0, ended.errors
     return server.only_run()
 
@@ -231,8 +231,7 @@ def test_arrow_and_pandas_take_metrics(programs: Programs) -> None:
         table = metrics.to_arrow()
         print(table.column_names, table["value"].to_pylist(), table.schema.field("time").type)
         print(metrics.to_pandas().to_dict("list") == table.to_pandas().to_dict("list"))
-        """,
-        within=100,
+        """
     )
 
     assert ended.output.splitlines() == [
