@@ -4,6 +4,7 @@
 PYTHON ?= python3
 UV := .tools/bin/uv
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard protos/pyproject.toml services/*/pyproject.toml plugins/*/pyproject.toml clients/python/pyproject.toml))
+CLIENT := protos clients/python
 
 export UV_SYSTEM_CERTS := true
 export UV_PYTHON_DOWNLOADS := never
@@ -13,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check lint style types contracts schemas bench format protos locks environment servers clean
+.PHONY: help run test test-all check lint style types contracts schemas bench format protos locks environment integrations servers clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -21,14 +22,14 @@ help: ## Show this list.
 run: $(or $(wildcard .venv/dev.stamp),.venv/run.stamp) ## Set everything up and run the example sweep.
 	@exec .venv/bin/python clients/python/examples/sweep/main.py
 
-test: environment servers lint ## Lint and all tests but the slow ones: what CI calls.
+test: environment integrations servers lint ## Lint and all tests but the slow ones: what CI calls.
 	.venv/bin/pytest -n 2 -m "not slow"
 
-test-all: environment servers lint ## Lint and all tests, the slow ones too.
+test-all: environment integrations servers lint ## Lint and all tests, the slow ones too.
 	.venv/bin/pytest -n 2
 
 check: lint ## Lint and the fast tests: before each commit.
-	.venv/bin/pytest -m "not (redis or postgresql or slow or end_to_end)"
+	.venv/bin/pytest -m "not (redis or postgresql or slow or end_to_end or integrations)"
 
 lint: style types contracts schemas ## All checks that run no test.
 
@@ -58,21 +59,28 @@ protos: environment ## Generate the code of every language from the protos.
 	.venv/bin/python protos/generate.py
 
 locks: $(UV) ## Compile deploy/locks again; UPGRADE=--upgrade takes the newest versions.
-	@for group in uv run dev; do $(UV) pip compile --quiet --python-version 3.11 $(UPGRADE) --group $$group \
+	@for group in uv run dev integrations; do $(UV) pip compile --quiet --python-version 3.11 $(UPGRADE) --group $$group \
 	  $$([ $$group = dev ] && echo --constraints deploy/locks/run.txt) --output-file deploy/locks/$$group.txt || exit 1; done
 
 environment: .venv/dev.stamp ## Make .venv, or bring it up to date.
+
+integrations: .venv-integrations/dev.stamp ## Make the environment of the libraries that the SDK reports for.
 
 servers: ## Install Redis and PostgreSQL for the tests, where apt and root permit.
 	@tests/support/install_servers.sh
 
 clean: ## Remove the environments and the caches.
-	rm -rf .venv .tools .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-integrations .tools .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 
 .venv/%.stamp: deploy/locks/%.txt $(MEMBERS:=/pyproject.toml) $(UV)
 	@echo "Setting up .venv from $<"
 	@$(UV) venv --quiet --allow-existing --python .tools/bin/python .venv && $(UV) pip sync --quiet --python .venv --require-hashes $<
 	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation $(MEMBERS:%=--editable %) && rm -f .venv/*.stamp && touch $@
+
+.venv-integrations/dev.stamp: deploy/locks/integrations.txt $(CLIENT:=/pyproject.toml) $(UV)
+	@echo "Setting up .venv-integrations from $<"
+	@$(UV) venv --quiet --allow-existing --python .tools/bin/python .venv-integrations && $(UV) pip sync --quiet --python .venv-integrations --require-hashes $<
+	@$(UV) pip install --quiet --python .venv-integrations --no-deps --no-build-isolation $(CLIENT:%=--editable %) && touch $@
 
 $(UV): deploy/locks/uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Trackside needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'

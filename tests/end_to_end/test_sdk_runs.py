@@ -9,6 +9,10 @@ from support.eventually import eventually
 from support.programs import Programs
 from support.stored_runs import StoredRuns
 from support.whole_installation import WholeInstallation
+from trackside.client.connection import Connection
+from trackside.client.errors import NotFoundError
+from trackside.location import Location, read_token
+from trackside.session.launch import launch
 from trackside_protos.runs.v1.output_pb2 import OutputKind
 from trackside_protos.runs.v1.run_state_pb2 import RunState
 from trackside_protos.runs.v1.task_pb2 import TaskState
@@ -117,6 +121,9 @@ def test_what_a_run_is_and_yields_is_stored(programs: Programs, runs: StoredRuns
     )
     assert run.provenance.machine.process_id > 0
     assert run.provenance.command[-1].strip().startswith("import logging")
+    assert run.provenance.packages["grpcio"]
+    assert run.provenance.environment["TRACKSIDE_HOME"]
+    assert run.usage.peak_memory_bytes > 0
     (dataset,) = run.provenance.datasets
     assert (dataset.name, dataset.row_count, dataset.size_bytes) == ("numbers", 3, 5)
     assert dataset.fingerprint.startswith("sha256:")
@@ -124,7 +131,7 @@ def test_what_a_run_is_and_yields_is_stored(programs: Programs, runs: StoredRuns
     assert run.progress.message == "Refitting"
     (output,) = stored.handle.outputs()
     assert (output.path, output.kind) == ("model.json", OutputKind.OUTPUT_KIND_MODEL)
-    assert (output.size_bytes, output.exists) == (2, True)
+    assert (output.size_bytes, output.compressed_bytes, output.exists) == (2, 10, True)
     assert output.checksum.startswith("sha256:44136fa355b3678a")
 
 
@@ -309,6 +316,84 @@ def test_a_program_that_reports_its_own_run_is_killed_from_outside(
     (request,) = stored.run.control_requests
     assert request.HasField("acknowledge_time")
     assert request.HasField("confirm_time")
+
+
+@pytest.mark.parametrize(
+    ("name", "cleaning", "grace", "code"),
+    [
+        ("to be stopped", "pass", 30.0, -signal.SIGINT),
+        ("to be escalated", "time.sleep(1000)", 0.5, 137),
+    ],
+)
+def test_a_program_that_reports_its_own_run_is_stopped_by_a_handle(
+    programs: Programs,
+    runs: StoredRuns,
+    name: str,
+    cleaning: str,
+    grace: float,
+    code: int,
+) -> None:
+    process = programs.start(
+        f"""
+        import time, trackside
+        with trackside.start_run({name!r}, capture=False) as run:
+            task = run.task("open")
+            run.flush()
+            print("up", flush=True)
+            try:
+                time.sleep(1000)
+            finally:
+                run.info("cleaning up")
+                {cleaning}
+        """
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+
+    stopped = runs.only(name).handle.stop(grace=grace)
+
+    process.communicate(timeout=25)
+    assert (stopped.state, process.returncode) == ("TERMINATED", code)
+    stored = runs.only(name).sealed()
+    assert stored.ending[:2] == ("TERMINATED", "STOPPED")
+    assert stored.messages("log") == ["cleaning up"]
+    (request,) = stored.run.control_requests
+    assert request.HasField("acknowledge_time")
+    assert request.HasField("confirm_time")
+    assert request.HasField("escalate_time") == (code == 137)
+
+
+def test_a_run_is_launched_followed_and_deleted_by_a_handle(
+    installation: WholeInstallation, tmp_path: Path
+) -> None:
+    with Connection(Location(installation.address, read_token(installation.home), tmp_path)) as to:
+        run = launch(
+            [sys.executable, "-c", "print('rate is', {rate})"],
+            params={"rate": 0.5},
+            work_directory=tmp_path,
+            connection=to,
+        )
+        with run.sync_context():
+            run.wait(60)
+
+        assert run.state == "COMPLETED"
+        assert [line.message for line in run.logs(follow=True)] == ["rate is 0.5"]
+        assert run.delete() == 1
+        with pytest.raises(NotFoundError):
+            run.refresh()
+
+
+def test_an_interrupted_wait_kills_what_was_launched(
+    installation: WholeInstallation, tmp_path: Path
+) -> None:
+    with Connection(Location(installation.address, read_token(installation.home), tmp_path)) as to:
+        run = launch(["sleep", "1000"], work_directory=tmp_path, connection=to)
+        run.wait(60, until="RUNNING")
+
+        with pytest.raises(KeyboardInterrupt), run.sync_context():
+            raise KeyboardInterrupt
+
+        assert run.status().state == "TERMINATED"
 
 
 def test_a_protected_run_stays_idle_until_it_is_ended(

@@ -26,6 +26,7 @@ class Programs:
     server: str
     token: str = "secret"  # noqa: S105 - that of the tests' own server
     """Empty: the programs find that of the home."""
+    interpreter: str = sys.executable
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return what a program gets to see."""
@@ -42,7 +43,7 @@ class Programs:
     ) -> subprocess.Popen[str]:
         """Start a program."""
         return subprocess.Popen(  # noqa: S603 - the tests' own words
-            [sys.executable, "-c", textwrap.dedent(source), *arguments],
+            [self.interpreter, "-c", textwrap.dedent(source), *arguments],
             cwd=self.home.parent,
             env=self.environment(**more),
             stdin=subprocess.PIPE,

@@ -1,8 +1,6 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from trackside.client.metrics import Metrics
 from trackside_protos.metrics.v1.metrics_service_pb2 import Buckets, Points, SeriesPoints
 
@@ -52,13 +50,3 @@ def test_buckets_are_rows_with_their_extremes() -> None:
 
 def test_no_series_are_an_empty_table() -> None:
     assert len(Metrics([]).to_pandas()) == 0
-
-
-def test_points_are_rows_of_an_arrow_table() -> None:
-    arrow = pytest.importorskip("pyarrow")
-
-    table = Metrics([RAW, OTHER]).to_arrow()
-
-    assert table.column_names == ["key", "fold", "step", "time", "value"]
-    assert table["value"].to_pylist() == [0.5, 0.25, 1.0]
-    assert table.schema.field("time").type == arrow.timestamp("ms", tz="UTC")

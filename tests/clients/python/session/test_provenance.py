@@ -151,6 +151,19 @@ def test_the_environment_is_told_without_secrets(monkeypatch: pytest.MonkeyPatch
     assert environment["STAGE"] == "test"
 
 
+def test_of_a_large_environment_a_part_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(2_000):
+        monkeypatch.setenv(f"LARGE_{number}", "x" * 1_000)
+    monkeypatch.setenv("N" * 500, "x")
+    monkeypatch.setenv("HOME", "x" * 100_000)
+
+    environment = provenance.environment()
+
+    assert len(environment) <= 1_000
+    assert len(environment["HOME"]) == 4 << 10
+    assert "N" * 500 not in environment
+
+
 def test_where_a_run_comes_from_is_reported_in_the_background(
     append_server: AppendServer, reporting: object, git: Git, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ _DIFF: Final = ("--no-color", "--no-ext-diff", "--no-textconv")
 _LONGEST_CHANGES: Final = 256 << 10
 _LONGEST_ANSWER: Final = 1 << 20
 _LONGEST_VALUE: Final = 4 << 10
+_LONGEST_NAME: Final = 256
+_MOST_VARIABLES: Final = 1_000
 _MOST_PACKAGES: Final = 10_000
 _INSTALLED: Final = re.compile(
     r"(?P<name>[^-]{1,256})-(?P<version>[^-]{1,256})(-py[\d.]+)?\.(dist|egg)-info"
@@ -62,8 +65,12 @@ def surroundings() -> Provenance:
 
 def environment() -> dict[str, str]:
     """Return the environment of this program, its secrets masked."""
-    masked = masked_environment(os.environ)
-    return {printable(name): printable(value)[:_LONGEST_VALUE] for name, value in masked.items()}
+    masked = islice(masked_environment(os.environ).items(), _MOST_VARIABLES)
+    return {
+        printable(name): printable(value)[:_LONGEST_VALUE]
+        for name, value in masked
+        if 0 < len(name) <= _LONGEST_NAME
+    }
 
 
 def packages() -> dict[str, str]:
