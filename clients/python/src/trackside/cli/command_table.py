@@ -7,6 +7,9 @@ from typing import Final
 ENTRY_POINT_GROUP: Final = "trackside.commands"
 """The entry-point group in which other distributions offer further commands."""
 
+COMPLETION_VARIABLE: Final = "_TRACKSIDE_COMPLETE"
+"""Set in the environment by a shell that asks what could be typed next."""
+
 
 @dataclass(frozen=True, slots=True)
 class CommandPlace:
@@ -43,6 +46,15 @@ COMMANDS: Final[Mapping[str, CommandPlace]] = {
     ),
     "sync": CommandPlace(
         "trackside.cli.commands.sync:sync", "Deliver what programs reported without a server."
+    ),
+    "plugins": CommandPlace(
+        "trackside.cli.commands.plugins:plugins", "Show plugins, and what agents offer."
+    ),
+    "profile": CommandPlace(
+        "trackside.cli.commands.profile:profile", "Keep names for servers and choose one."
+    ),
+    "completion": CommandPlace(
+        "trackside.cli.commands.completion:completion", "Make shells complete, runs too."
     ),
     "version": CommandPlace("trackside.cli.commands.version:version", "Show the version."),
     "help": CommandPlace("trackside.cli.commands.help:help_", "Explain a command or a topic."),

@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import cast
 
 import click
+from click.shell_completion import CompletionItem
 from typing_extensions import override
 
 from trackside.cli.command_table import CommandPlace
@@ -37,6 +38,18 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(self.summaries())
+
+    @override
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # Not click's own, which would import every command to ask it for its help.
+        summaries = dict(self.summaries())
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [
+            CompletionItem(name, help=summaries[name])
+            for name in sorted(summaries)
+            if name.startswith(incomplete)
+        ]
 
     @override
     def resolve_command(

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, cast
 import click
 from typing_extensions import override
 
-from trackside.cli.command_table import COMMANDS, ENTRY_POINT_GROUP, INSTALLED_SEPARATELY
+from trackside.cli.command_table import (
+    COMMANDS,
+    COMPLETION_VARIABLE,
+    ENTRY_POINT_GROUP,
+    INSTALLED_SEPARATELY,
+)
 from trackside.cli.exit_codes import ExitCode
 from trackside.cli.failures import CommandError, exit_code_of, explanation
 from trackside.cli.lazy_group import LazyGroup
@@ -106,4 +111,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if asked := os.environ.get(COMPLETION_VARIABLE):
+        from click.shell_completion import shell_complete  # noqa: PLC0415  # only for a shell
+
+        sys.exit(shell_complete(trackside, {}, "trackside", COMPLETION_VARIABLE, asked))
     sys.exit(run(sys.argv[1:]))

@@ -5,6 +5,9 @@ from typing import Any, TypeVar
 
 import click
 
+from trackside.cli.completion import complete_profiles, complete_runs
+from trackside.cli.reach import PROFILE_KEY
+
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 FORMAT_NAMES = ("table", "wide", "json", "yaml", "name")
@@ -15,12 +18,25 @@ LIST_FORMAT_NAMES = ("table", "wide", "json", "jsonl", "yaml", "csv", "name")
 
 
 def server_option(function: FunctionT) -> FunctionT:
-    """Add `--server`."""
+    """Add `--server`, and `--profile`, which `trackside.cli.reach` finds in the context."""
+    function = click.option(
+        "--profile",
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep_profile,
+        help="The server of this name; see `trackside profile`.",
+        shell_complete=complete_profiles,
+    )(function)
     return click.option(
         "--server",
         metavar="ADDRESS",
-        help="The server, HOST:PORT. Default: $TRACKSIDE_SERVER, else 127.0.0.1:8750.",
+        help="The server, HOST:PORT. Default: $TRACKSIDE_SERVER, else the profile in use, else"
+        " 127.0.0.1:8750.",
     )(function)
+
+
+def _keep_profile(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    context.find_root().meta[PROFILE_KEY] = name or ""
 
 
 def output_option(function: FunctionT) -> FunctionT:
@@ -59,7 +75,7 @@ def pager_option(function: FunctionT) -> FunctionT:
 
 def run_argument(function: FunctionT) -> FunctionT:
     """Add the argument RUN."""
-    return click.argument("run", metavar="RUN")(function)
+    return click.argument("run", metavar="RUN", shell_complete=complete_runs)(function)
 
 
 def asking_options(function: FunctionT) -> FunctionT:
@@ -67,7 +83,9 @@ def asking_options(function: FunctionT) -> FunctionT:
     for option in (
         click.option("--dry-run", is_flag=True, help="Only show what would be done."),
         click.option("-y", "--yes", is_flag=True, help="Do not ask."),
-        click.argument("runs", metavar="RUN...", nargs=-1, required=True),
+        click.argument(
+            "runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_runs
+        ),
     ):
         function = option(function)
     return function

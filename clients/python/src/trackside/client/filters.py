@@ -59,6 +59,14 @@ def named(text: str, prefix: str) -> str:
     return any_of([equals("name", text), f"run_id = {prefix}*" if prefix else ""])
 
 
+def beginning(text: str) -> str:
+    """Return a filter for runs whose id or name begins with `text`; empty for no text."""
+    if not text:
+        return ""
+    pattern = f'{quoted(text)[:-1]}*"'
+    return any_of([f"run_id = {pattern}", f"name = {pattern}"])
+
+
 def any_of(filters: Iterable[str]) -> str:
     """Return a filter for runs that match at least one of `filters`; empty ones are left out."""
     alternatives = [text for text in filters if text]

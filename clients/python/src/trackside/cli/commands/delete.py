@@ -7,9 +7,9 @@ import click
 from trackside.cli.exit_codes import ExitCode
 from trackside.cli.failures import exit_code_of, explanation
 from trackside.cli.options import asking_options, server_option
+from trackside.cli.reach import connect
 from trackside.cli.targets import Deed, ask, find_targets, show_plan
 from trackside.cli.terminal import Terminal
-from trackside.client.connection import Connection
 from trackside.client.errors import TracksideError
 from trackside_protos.runs.v1.run_state_pb2 import RunAction
 from trackside_protos.runs.v1.runs_service_pb2 import DeleteRunRequest
@@ -33,7 +33,7 @@ def delete(runs: tuple[str, ...], *, yes: bool, dry_run: bool, server: str | Non
     """
     terminal = Terminal.of_process()
     code: int = ExitCode.OK
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         targets = find_targets(connection, runs)
         if dry_run:
             return show_plan(terminal, _DELETE, targets)

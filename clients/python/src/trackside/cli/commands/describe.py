@@ -7,11 +7,13 @@ from typing import Final, TypeVar
 
 import click
 
+from trackside.cli.completion import complete_runs
 from trackside.cli.exit_codes import ExitCode
 from trackside.cli.failures import exit_code_of, explanation
 from trackside.cli.formats import Document, Format, document_lines, listed, plain
 from trackside.cli.options import output_option, pager_option, server_option
 from trackside.cli.parameters import in_grid_order
+from trackside.cli.reach import connect
 from trackside.cli.rendering.pages import RunPage, page_lines
 from trackside.cli.rendering.progress import task_total
 from trackside.cli.rendering.tasks import task_page
@@ -37,7 +39,7 @@ _OPEN: Final = (
 
 
 @click.command()
-@click.argument("what", metavar="RUN[/TASK]")
+@click.argument("what", metavar="RUN[/TASK]", shell_complete=complete_runs)
 @output_option
 @pager_option
 @server_option
@@ -50,7 +52,7 @@ def describe(what: str, *, output: str, no_pager: bool, server: str | None) -> i
     form = Format(output)
     terminal = Terminal.of_process()
     run_text, _, task_text = what.partition("/")
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         run_id = resolve_run(connection, run_text)
         if task_text:
             task = find_task(connection, run_id, task_text)

@@ -11,6 +11,7 @@ from trackside.cli.failures import CommandError
 from trackside.cli.formats import Format, document_lines, json_line, plain
 from trackside.cli.options import run_argument, server_option
 from trackside.cli.paint import Paint
+from trackside.cli.reach import connect
 from trackside.cli.rendering.log import LogText
 from trackside.cli.terminal import Terminal
 from trackside.client import filters, listing
@@ -40,7 +41,7 @@ def export(run: str, *, target: str | None, server: str | None) -> None:
     in it or not. The outputs themselves stay where they are.
     """
     terminal = Terminal.of_process()
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         found = listing.get_run(connection, resolve_run(connection, run))
         path = Path(target or f"trackside-{found.run_id}")
         try:

@@ -6,13 +6,13 @@ import click
 
 from trackside.cli.listings import Listing
 from trackside.cli.options import listing_options, run_argument, server_option
+from trackside.cli.reach import connect
 from trackside.cli.rendering.outputs import output_table
 from trackside.cli.rendering.series import series_table
 from trackside.cli.rendering.tasks import process_table, task_table
 from trackside.cli.task_order import FIELDS, sorted_tasks, with_words
 from trackside.cli.terminal import now
 from trackside.client import listing
-from trackside.client.connection import Connection
 from trackside.client.resolve import resolve_run
 from trackside_protos.metrics.v1.metrics_service_pb2 import SeriesFilter
 from trackside_protos.metrics.v1.series_pb2 import Series
@@ -55,7 +55,7 @@ def tasks(  # noqa: PLR0913  # one for each option
     server: str | None,
 ) -> None:
     """List a run's tasks."""
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         run_id = resolve_run(connection, run)
         chosen = [TaskState.Value(f"TASK_STATE_{state.upper()}") for state in states]
         # Sorting and searching need all of them, however few are shown.
@@ -85,7 +85,7 @@ def tasks(  # noqa: PLR0913  # one for each option
 @server_option
 def processes(run: str, *, sort: str, output: str, no_pager: bool, server: str | None) -> None:
     """List a run's tasks, counted by process."""
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         found = listing.list_processes(connection, resolve_run(connection, run), order_by=sort)
     Listing(
         "processes",
@@ -116,7 +116,7 @@ def metrics(  # noqa: PLR0913  # one for each option
 ) -> None:
     """List a run's series with their last, best and mean value."""
     chosen = SeriesFilter(keys=keys, key_prefix=prefix)
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         run_id = resolve_run(connection, run)
         found = list(listing.list_series(connection, run_id, series_filter=chosen, limit=limit))
     Listing(
@@ -136,7 +136,7 @@ def metrics(  # noqa: PLR0913  # one for each option
 @server_option
 def outputs(run: str, *, limit: int, output: str, no_pager: bool, server: str | None) -> None:
     """List a run's outputs in order of path."""
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         run_id = resolve_run(connection, run)
         found = list(listing.list_outputs(connection, run_id, limit=limit))
     Listing(

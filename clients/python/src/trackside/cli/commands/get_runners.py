@@ -4,9 +4,9 @@ import click
 
 from trackside.cli.listings import Listing
 from trackside.cli.options import listing_options, server_option
+from trackside.cli.reach import connect
 from trackside.cli.rendering.runners import runner_table
 from trackside.cli.terminal import now
-from trackside.client.connection import Connection
 from trackside.client.listing import list_runners
 from trackside_protos.runners.v1.runners_service_pb2 import Runner
 
@@ -16,7 +16,7 @@ from trackside_protos.runners.v1.runners_service_pb2 import Runner
 @server_option
 def runners(*, output: str, no_pager: bool, server: str | None) -> None:
     """List the runners that agents offer or have offered."""
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         found = list_runners(connection)
     Listing(
         "runners",

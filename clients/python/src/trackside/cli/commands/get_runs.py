@@ -5,10 +5,10 @@ import click
 from trackside.cli.listings import Listing
 from trackside.cli.option_types import MOMENT
 from trackside.cli.options import listing_options, server_option
+from trackside.cli.reach import connect
 from trackside.cli.rendering.runs import run_table
 from trackside.cli.run_choice import RunChoice, choice_options
 from trackside.cli.terminal import Terminal, now
-from trackside.client.connection import Connection
 from trackside.client.listing import list_runs
 from trackside_protos.runs.v1.run_pb2 import Run
 
@@ -42,7 +42,7 @@ def runs(  # one for each option
     Without options: your own that are active or ended in the last 24 hours, without the
     children of parents. --all: everyone's, in every state, at any time, children too.
     """
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         found = list(
             list_runs(connection, choice.filter_for(connection), order_by=sort, limit=limit + 1)
         )

@@ -18,8 +18,10 @@ Fields: run_id name owner project state condition tag label.KEY parent runner wo
 create_time start_time end_time external_key parameter.KEY exit_code"""
 
 _ENVIRONMENT = """\
-TRACKSIDE_SERVER   the server, HOST:PORT; default 127.0.0.1:8750
+TRACKSIDE_SERVER   the server, HOST:PORT; default: the profile in use, else 127.0.0.1:8750
 TRACKSIDE_TOKEN    the token; default: the file `token` in the home
+TRACKSIDE_PROFILE  the profile to use where no server is named; see `trackside profile`
+TRACKSIDE_CONFIG   the folder of the profiles; default: the platform's folder for settings
 TRACKSIDE_HOME     the data folder; default: the platform's folder for user data
 TRACKSIDE_PAGER    the pager for what does not fit on the screen; else PAGER, else less
 NO_COLOR           no colour, when set to anything

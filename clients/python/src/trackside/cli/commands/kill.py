@@ -10,6 +10,7 @@ from trackside.cli.exit_codes import ExitCode
 from trackside.cli.failures import exit_code_of, explanation
 from trackside.cli.options import ending_options, server_option
 from trackside.cli.proof import Proof
+from trackside.cli.reach import connect
 from trackside.cli.targets import Deed, ask, find_targets, show_plan
 from trackside.cli.terminal import Terminal
 from trackside.client.connection import Connection
@@ -54,7 +55,7 @@ def kill(  # noqa: PLR0913  # one for each option
     """
     terminal = Terminal.of_process()
     deed = _FORCE if force_end else _KILL
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         targets = find_targets(connection, runs)
         if dry_run:
             return show_plan(terminal, deed, targets)

@@ -12,6 +12,7 @@ from trackside.cli.formats import json_line, plain
 from trackside.cli.option_types import MOMENT
 from trackside.cli.options import run_argument, server_option
 from trackside.cli.parameters import AssignmentError, assignments
+from trackside.cli.reach import connect
 from trackside.cli.rendering.log import LogText, RawLog
 from trackside.cli.terminal import Terminal
 from trackside.client.connection import Connection
@@ -128,7 +129,7 @@ def logs(  # noqa: PLR0913  # one for each option
     if raw and output != "table":
         message = f"-o {output} has no raw form"
         raise click.UsageError(message)
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         run_id = resolve_run(connection, run)
         if follow:
             batches = _followed(connection, run_id, tail, chosen)

@@ -6,10 +6,10 @@ import click
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from trackside.cli.options import run_argument, server_option
+from trackside.cli.reach import connect
 from trackside.cli.safe_text import harmless
 from trackside.cli.targets import STDIN
 from trackside.cli.terminal import Terminal
-from trackside.client.connection import Connection
 from trackside.client.listing import get_run
 from trackside.client.resolve import resolve_run
 from trackside_protos.runs.v1.run_pb2 import Run
@@ -34,7 +34,7 @@ def note(run: str, text: str | None, *, edit: bool, server: str | None) -> None:
         message = "give a text or --edit, not both"
         raise click.UsageError(message)
     terminal = Terminal.of_process()
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         found = get_run(connection, resolve_run(connection, run))
         wanted = _edited(found.notes) if edit else _given(text)
         if wanted is None:

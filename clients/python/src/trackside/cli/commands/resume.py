@@ -5,9 +5,9 @@ import click
 from trackside.cli.environment_files import variables_of
 from trackside.cli.options import output_option, run_argument, server_option
 from trackside.cli.parameters import AssignmentError, assignments, value_of
+from trackside.cli.reach import connect
 from trackside.cli.resumption_order import Given, order_to_resume
 from trackside.cli.submission import id_of_order, submit
-from trackside.client.connection import Connection
 from trackside.client.listing import get_run
 from trackside.client.resolve import resolve_run
 
@@ -56,7 +56,7 @@ def resume(  # noqa: PLR0913  # one for each option
         values = {key: value_of(text) for key, text in assignments(parameters).items()}
     except AssignmentError as error:
         raise click.UsageError(str(error)) from error
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         resumed = get_run(connection, resolve_run(connection, run))
         run_id = id_of_order(connection, request_id)
         wanted = order_to_resume(resumed, run_id, Given(anew, values))

@@ -11,8 +11,8 @@ from trackside.cli.option_types import DURATION, SIZE
 from trackside.cli.options import output_option, server_option
 from trackside.cli.order import Order, Shell
 from trackside.cli.parameters import AssignmentError
+from trackside.cli.reach import connect
 from trackside.cli.submission import id_of_order, submit
-from trackside.client.connection import Connection
 from trackside.location import is_on_this_machine
 
 _HELP: Final = """Start COMMAND as a run and follow it to its end.
@@ -89,7 +89,7 @@ def run(
 ) -> int:
     """Start a command as a run; the help above says more."""
     from_files = variables_of(env_files)
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         is_here = is_on_this_machine(connection.location.server)
         shell = Shell(str(Path.cwd()), os.environ) if is_here else None
         try:

@@ -9,9 +9,9 @@ from google.protobuf.duration_pb2 import Duration
 from trackside.cli.ending import end_runs
 from trackside.cli.option_types import DURATION
 from trackside.cli.options import ending_options, server_option
+from trackside.cli.reach import connect
 from trackside.cli.targets import Deed, ask, find_targets, show_plan
 from trackside.cli.terminal import Terminal
-from trackside.client.connection import Connection
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import RunAction
 from trackside_protos.runs.v1.runs_service_pb2 import StopRunRequest
@@ -46,7 +46,7 @@ def stop(  # noqa: PLR0913  # one for each option
     names, one a line.
     """
     terminal = Terminal.of_process()
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         targets = find_targets(connection, runs)
         if dry_run:
             return show_plan(terminal, _STOP, targets)

@@ -1,14 +1,12 @@
 """`trackside sync`: delivers what programs could not."""
 
-from dataclasses import replace
-
 import click
 
 from trackside.cli.exit_codes import ExitCode
 from trackside.cli.options import server_option
+from trackside.cli.reach import locate
 from trackside.cli.safe_text import harmless
 from trackside.delivery.leftovers import deliver_spools
-from trackside.location import discover
 
 
 @click.command()
@@ -19,8 +17,7 @@ def sync(server: str | None) -> int:
     Needed only where no agent runs and no program reports any more: these do it by themselves.
     Gives up when nothing was taken for ten seconds; what is left stays kept.
     """
-    location = discover()
-    report = deliver_spools(replace(location, server=server) if server else location)
+    report = deliver_spools(locate(server))
     for run_id in report.delivered:
         click.echo(f"{run_id} delivered")
     for run_id in report.busy:

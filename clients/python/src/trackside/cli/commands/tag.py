@@ -6,9 +6,9 @@ import click
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from trackside.cli.options import run_argument, server_option
+from trackside.cli.reach import connect
 from trackside.cli.safe_text import harmless_cell
 from trackside.cli.terminal import Terminal
-from trackside.client.connection import Connection
 from trackside.client.listing import get_run
 from trackside.client.resolve import resolve_run
 from trackside_protos.runs.v1.run_pb2 import Run
@@ -28,7 +28,7 @@ def tag(run: str, changes: tuple[str, ...], server: str | None) -> None:
 
     A word without a sign is added.
     """  # noqa: D301  # click's mark, not a backslash
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         found = get_run(connection, resolve_run(connection, run))
         tags = changed(found.tags, changes)
         if tags != set(found.tags):

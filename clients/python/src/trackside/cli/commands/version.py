@@ -54,9 +54,9 @@ def _facts() -> dict[str, object]:
 def _server(address: str) -> dict[str, object]:
     # grpc alone costs more than all the rest of this command.
     from trackside.cli.formats import plain  # noqa: PLC0415
-    from trackside.client.connection import Connection  # noqa: PLC0415
+    from trackside.cli.reach import connect  # noqa: PLC0415
 
-    with Connection.discover(address or None) as connection:
+    with connect(address or None) as connection:
         return {"address": connection.location.server, **plain(connection.server)}
 
 

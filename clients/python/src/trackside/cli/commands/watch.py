@@ -4,10 +4,12 @@ import time
 
 import click
 
+from trackside.cli.completion import complete_runs
 from trackside.cli.end_of_run import result_code
 from trackside.cli.exit_codes import ExitCode
 from trackside.cli.follow import follow_changes, follow_list_changes
 from trackside.cli.options import server_option
+from trackside.cli.reach import connect
 from trackside.cli.run_choice import RunChoice, choice_options
 from trackside.cli.terminal import Terminal
 from trackside.client.connection import Connection
@@ -20,7 +22,7 @@ _STATES = ("initializing", "running", "stopping", "idle", "completed", "failed",
 
 
 @click.command()
-@click.argument("run", metavar="[RUN]", required=False)
+@click.argument("run", metavar="[RUN]", required=False, shell_complete=complete_runs)
 @choice_options
 @click.option("--exit-status", is_flag=True, help="Exit as the run did: 0, 10 failed, 11 ended.")
 @click.option("--timeout", type=click.FloatRange(0), help="Stop after so many seconds: exit 7.")
@@ -45,7 +47,7 @@ def watch(  # one for each option
     options that choose runs are those of `get runs`.
     """
     terminal = Terminal.of_process()
-    with Connection.discover(server) as connection:
+    with connect(server) as connection:
         try:
             if run is None:
                 _watch_list(connection, choice.filter_for(connection), terminal)
