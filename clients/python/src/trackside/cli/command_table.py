@@ -73,5 +73,8 @@ LISTINGS: Final[Mapping[str, CommandPlace]] = {
     ),
 }
 
-INSTALLED_SEPARATELY: Final[Mapping[str, str]] = {"up": "trackside-standalone"}
+INSTALLED_SEPARATELY: Final[Mapping[str, str]] = {
+    "up": "trackside-standalone",
+    "token": "trackside-standalone",
+}
 """Commands that another distribution offers, and which one."""
