@@ -215,3 +215,32 @@ def test_a_tagged_and_noted_run_is_exported_then_deleted(
     assert (written["tags"], written["notes"]) == (["old"], "a note")
     assert (tmp_path / "export" / "log.txt").read_text("utf-8").endswith(" kept\n")
     assert (exported.code, deleted.code, gone.code) == (0, 0, 3)
+
+
+def test_what_no_agent_has_is_stopped_at_once(installation: WholeInstallation) -> None:
+    installation.command("run", "-d", "--name", "waits", "--runner", "nobody", "true")
+
+    planned = installation.command("stop", "--dry-run", "waits")
+    stopped = installation.command("stop", "--yes", "waits")
+    again = installation.command("stop", "--yes", "waits")
+
+    assert (planned.code, stopped.code, again.code) == (0, 0, 0)
+    assert "nothing was stopped" in planned.err
+    assert stopped.out.endswith(", there was nothing left to end\n")
+    assert again.out == stopped.out
+
+
+def test_a_sweep_is_killed_with_its_children_and_deleted_with_them(
+    installation: WholeInstallation,
+) -> None:
+    words = ["run", "-d", "-o", "name", "--sweep", "a=1,2,3", "--parallelism", "2"]
+    run_id = installation.command(*words, "sleep", "1000").out.strip()
+
+    killed = installation.command("kill", "--yes", run_id)
+    states = installation.command("get", "runs", "--parent", run_id, "-o", "jsonl").out
+    deleted = installation.command("delete", "--yes", run_id)
+
+    assert (killed.code, deleted.code) == (0, 0)
+    assert f"{run_id} TERMINATED KILL by " in killed.out
+    assert states.count("RUN_STATE_TERMINATED") == 3
+    assert deleted.err == f"Successfully deleted {run_id} and 3 children.\n"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from trackside.cli.exit_codes import ExitCode
-from trackside.cli.failures import exit_code_of, explanation
+from trackside.cli.failures import exit_code_of, explanation, explanation_for
 from trackside.cli.proof import follow_to_the_proof
 from trackside.cli.targets import Deed
 from trackside.cli.terminal import Terminal
@@ -38,7 +38,11 @@ def end_runs(
     sent, code = send_each(terminal, deed, targets, send)
     if wait is None or not sent:
         return code
-    errors = follow_to_the_proof(connection, sent, deed.action, terminal, wait)
+    try:
+        errors = follow_to_the_proof(connection, sent, deed.action, terminal, wait)
+    except KeyboardInterrupt:
+        terminal.say("", f"No longer waiting; what was asked to {deed.verb} will still end.")
+        return ExitCode.INTERRUPTED
     for error in errors:
         terminal.say(*explanation(error))
         code = code or exit_code_of(error)
@@ -55,7 +59,7 @@ def send_each(
         try:
             answered = send(target)
         except TracksideError as error:
-            terminal.say(*explanation(error))
+            terminal.say(*explanation_for(target.run_id, error))
             code = code or exit_code_of(error)
         else:
             again = " It had ended before." if is_final(answered) and is_final(target) else ""

@@ -65,5 +65,11 @@ def explanation(error: Exception) -> list[str]:
             return [f"error: {type(error).__name__}: {harmless(str(error))}"]
 
 
+def explanation_for(run_id: str, error: Exception) -> list[str]:
+    """Return what to tell the person who asked for several runs: the same, and of which one."""
+    lines = [line.replace("describe RUN`", f"describe {run_id}`") for line in explanation(error)]
+    return [lines[0].replace("error: ", f"error: {run_id}: ", 1), *lines[1:]]
+
+
 def _hint(hint: str) -> list[str]:
     return [f"hint: {harmless(hint)}"] if hint else []

@@ -70,4 +70,5 @@ def test_a_run_at_work_is_a_conflict(command: Command, server: ScriptedServer) -
 
     done = command("delete", "--yes", CHILD_ID)
 
-    assert (done.code, done.err.splitlines()[0]) == (5, "error: The run has not ended.")
+    assert done.code == 5
+    assert done.err.splitlines()[0] == f"error: {CHILD_ID}: The run has not ended."

@@ -91,8 +91,8 @@ def test_a_run_that_has_ended_is_a_conflict(command: Command, server: ScriptedSe
 
     assert done.code == 5
     assert done.err.splitlines() == [
-        "error: The run has ended.",
-        "hint: `trackside describe RUN` shows its state and what was asked of it",
+        f"error: {CHILD_ID}: The run has ended.",
+        f"hint: `trackside describe {CHILD_ID}` shows its state and what was asked of it",
     ]
 
 

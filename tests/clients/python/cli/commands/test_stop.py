@@ -125,7 +125,21 @@ def test_a_refusal_of_one_run_does_not_spare_the_others(
 
     assert done.code == 5
     assert done.err.splitlines() == [
-        "error: The run has ended.",
-        "hint: `trackside describe RUN` shows its state and what was asked of it",
+        f"error: {FAILED_ID}: The run has ended.",
+        f"hint: `trackside describe {FAILED_ID}` shows its state and what was asked of it",
         f"Successfully sent stop request to {CHILD_ID}.",
     ]
+
+
+def test_who_no_longer_waits_is_told_that_the_request_stays(
+    stoppable: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trackside.cli.feed.Feed.within", interrupted)
+
+    done = stoppable("stop", "--yes", CHILD_ID)
+
+    assert done.code == 130
+    assert done.err.endswith("No longer waiting; what was asked to stop will still end.\n")

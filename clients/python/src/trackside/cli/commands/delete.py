@@ -5,7 +5,7 @@ from typing import Final
 import click
 
 from trackside.cli.exit_codes import ExitCode
-from trackside.cli.failures import exit_code_of, explanation
+from trackside.cli.failures import exit_code_of, explanation_for
 from trackside.cli.options import asking_options, server_option
 from trackside.cli.reach import connect
 from trackside.cli.targets import Deed, ask, find_targets, show_plan
@@ -44,7 +44,7 @@ def delete(runs: tuple[str, ...], *, yes: bool, dry_run: bool, server: str | Non
             try:
                 count = connection.call(connection.runs.DeleteRun, request).deleted_count
             except TracksideError as error:
-                terminal.say(*explanation(error))
+                terminal.say(*explanation_for(target.run_id, error))
                 code = code or exit_code_of(error)
             else:
                 terminal.say(_said(target.run_id, count))

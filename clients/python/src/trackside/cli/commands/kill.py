@@ -7,7 +7,7 @@ import click
 
 from trackside.cli.ending import end_runs
 from trackside.cli.exit_codes import ExitCode
-from trackside.cli.failures import exit_code_of, explanation
+from trackside.cli.failures import exit_code_of, explanation_for
 from trackside.cli.options import ending_options, server_option
 from trackside.cli.proof import Proof
 from trackside.cli.reach import connect
@@ -80,7 +80,7 @@ def _force(connection: Connection, terminal: Terminal, targets: Sequence[Run]) -
         try:
             ended = connection.call(connection.runs.ForceEndRun, request).run
         except TracksideError as error:
-            terminal.say(*explanation(error))
+            terminal.say(*explanation_for(target.run_id, error))
             code = code or exit_code_of(error)
         else:
             terminal.say(f"Ended {target.run_id} without proof.")
