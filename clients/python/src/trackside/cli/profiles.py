@@ -41,9 +41,8 @@ class Profiles:
         """
         if name not in self.known:
             message = f"there is no profile {name!r}"
-            hint = (
-                f"profiles: {', '.join(sorted(self.known)) or 'none yet; `trackside profile add`'}"
-            )
+            others = ", ".join(sorted(self.known))
+            hint = f"profiles: {others}" if others else "`trackside profile add` makes one"
             raise CommandError(message, hint=hint, code=ExitCode.NOT_FOUND)
         return self.known[name]
 

@@ -16,6 +16,9 @@ from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import RunAction
 from trackside_protos.runs.v1.runs_service_pb2 import StopRunRequest
 
+_USUAL_GRACE: Final = timedelta(seconds=10)
+"""What a server gives where nothing is said."""
+
 _STOP: Final = Deed("stop", "stopped", RunAction.RUN_ACTION_STOP)
 
 
@@ -57,7 +60,8 @@ def stop(  # noqa: PLR0913  # one for each option
             request = StopRunRequest(run_id=run.run_id, grace_duration=_message(grace))
             return connection.call(connection.runs.StopRun, request).run
 
-        wait = None if no_wait else timeout + (grace or timedelta()).total_seconds()
+        cleaning = _USUAL_GRACE if grace is None else grace
+        wait = None if no_wait else timeout + cleaning.total_seconds()
         return end_runs(connection, terminal, _STOP, targets, send, wait=wait)
 
 
