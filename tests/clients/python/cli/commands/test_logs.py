@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from support.command_line import Command
-from support.example_runs import CHILD_ID, at, log_block
+from support.example_runs import CHILD_ID, PARENT_ID, at, log_block
 from support.scripted_server import ScriptedServer
 from trackside_protos.logs.v1.log_entry_pb2 import LogBlock, LogEntry, LogLevel
 from trackside_protos.logs.v1.logs_service_pb2 import (
@@ -175,3 +175,23 @@ def test_programs_get_one_object_a_line(command: Command) -> None:
     assert [line["sequence"] for line in lines] == ["41", "42", "43"]
     assert lines[1]["level"] == "LOG_LEVEL_WARNING"
     assert lines[2]["message"].startswith("\x1b]0;owned")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([CHILD_ID], "The log is empty.\n"),
+        ([CHILD_ID, "--grep", "x"], "No line is like that.\n"),
+        ([CHILD_ID, "--raw", "--tail", "3"], "The log is empty.\n"),
+        ([PARENT_ID], f"`trackside get runs --parent {PARENT_ID}` lists the children"),
+    ],
+)
+def test_where_there_is_no_line_the_person_is_told_why(
+    words: list[str], why: str, command: Command, server: ScriptedServer
+) -> None:
+    server.answers["ListLogs"] = ListLogsResponse()
+
+    done = command("logs", *words)
+
+    assert (done.code, done.out) == (0, "")
+    assert why in done.err

@@ -16,11 +16,12 @@ from trackside.cli.reach import connect
 from trackside.cli.rendering.log import LogText, RawLog
 from trackside.cli.terminal import Terminal
 from trackside.client.connection import Connection
-from trackside.client.listing import last_logs, list_logs
+from trackside.client.listing import get_run, last_logs, list_logs
 from trackside.client.log_lines import LogLine, chosen_levels, lines_of
 from trackside.client.resolve import resolve_run
 from trackside.client.watch import BEGINNING, last, watch_logs
 from trackside_protos.logs.v1.logs_service_pb2 import LogFilter
+from trackside_protos.runs.v1.run_pb2 import Run
 
 _LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 _FIELDS: Final = ("level", "streams", "task", "context", "text", "since", "until")
@@ -139,9 +140,18 @@ def logs(  # noqa: PLR0913  # one for each option
             batches = _batched(list_logs(connection, run_id, log_filter=chosen))
         terminal = Terminal.of_process()
         if raw and not terminal.out.isatty():
-            _write_raw(terminal, batches, timestamps=timestamps)
+            count = _write_raw(terminal, batches, timestamps=timestamps)
         else:
-            _write(terminal, batches, as_json=output != "table", timestamps=timestamps)
+            count = _write(terminal, batches, as_json=output != "table", timestamps=timestamps)
+        if not count and tail != 0:
+            terminal.say(_why_none(get_run(connection, run_id), chosen))
+
+
+def _why_none(run: Run, chosen: LogFilter) -> str:
+    if run.is_parent:
+        here = f"`trackside get runs --parent {run.run_id}`"
+        return f"A parent has no log of its own; {here} lists the children, which have."
+    return "No line is like that." if chosen.ByteSize() else "The log is empty."
 
 
 def _followed(
@@ -165,22 +175,30 @@ def _batched(lines: Iterator[LogLine], size: int = 1_000) -> Iterator[Iterable[L
 
 def _write_raw(
     terminal: Terminal, batches: Iterator[Iterable[LogLine]], *, timestamps: bool
-) -> None:
+) -> int:
+    """Write lines as they were written and return how many there were."""
     log = RawLog(timestamps=timestamps)
+    count = 0
     for batch in batches:
-        terminal.out.buffer.writelines(log.bytes(line) for line in batch)
+        texts = [log.bytes(line) for line in batch]
+        count += len(texts)
+        terminal.out.buffer.writelines(texts)
         terminal.out.buffer.flush()
+    return count
 
 
 def _write(
     terminal: Terminal, batches: Iterator[Iterable[LogLine]], *, as_json: bool, timestamps: bool
-) -> None:
-    renderer = LogText(terminal.paint, timestamps=timestamps)
+) -> int:
+    """Write lines and return how many there were."""
+    log = LogText(terminal.paint, timestamps=timestamps)
+    count = 0
     for batch in batches:
-        terminal.out.writelines(
-            _json_line(line) if as_json else renderer.text(line) for line in batch
-        )
+        texts = [_json_line(line) if as_json else log.text(line) for line in batch]
+        count += len(texts)
+        terminal.out.writelines(texts)
         terminal.out.flush()
+    return count
 
 
 def _json_line(line: LogLine) -> str:
