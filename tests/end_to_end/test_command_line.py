@@ -244,3 +244,43 @@ def test_a_sweep_is_killed_with_its_children_and_deleted_with_them(
     assert f"{run_id} TERMINATED KILL by " in killed.out
     assert states.count("RUN_STATE_TERMINATED") == 3
     assert deleted.err == f"Successfully deleted {run_id} and 3 children.\n"
+
+
+def test_a_stop_lets_the_work_clean_up(installation: WholeInstallation) -> None:
+    script = "trap 'echo tidy; exit 0' TERM; echo started; while :; do sleep 0.1; done"
+    following = installation.open("run", "--name", "tidy", "sh", "-c", script)
+    assert following.stdout is not None
+    assert following.stdout.readline() == "started\n"
+
+    stopped = installation.command("stop", "--yes", "--grace", "60s", "tidy")
+    followed = done(following)
+
+    assert stopped.code == 0
+    assert "escalated" not in stopped.out
+    assert "confirmed +" in stopped.out
+    assert ("tidy" in followed.out.split(), followed.code) == (True, 11)
+
+
+def test_a_stop_that_is_not_heeded_is_escalated(installation: WholeInstallation) -> None:
+    script = "trap '' TERM; echo started; while :; do sleep 0.1; done"
+    following = installation.open("run", "--name", "stubborn", "sh", "-c", script)
+    assert following.stdout is not None
+    assert following.stdout.readline() == "started\n"
+
+    stopped = installation.command("stop", "--yes", "--grace", "0.2s", "stubborn")
+    described = json.loads(installation.command("describe", "stubborn", "-o", "json").out)
+    done(following)
+
+    asked = described["run"]["controlRequests"][0]
+    assert stopped.code == 0
+    assert "escalated +" in stopped.out
+    assert asked["result"] == "CONTROL_RESULT_ENDED"
+    assert asked["requestTime"] < asked["escalateTime"] < asked["confirmTime"]
+
+
+def test_a_run_that_takes_too_long_is_ended(installation: WholeInstallation) -> None:
+    ended = installation.command("run", "--time-limit", "1s", "--name", "slow", "sleep", "100")
+    described = json.loads(installation.command("describe", "slow", "-o", "json").out)["run"]
+
+    assert ended.code != 0
+    assert described["stateReason"] == "STATE_REASON_TIME_LIMIT"
