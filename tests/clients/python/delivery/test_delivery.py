@@ -390,6 +390,33 @@ def test_an_earlier_epoch_is_delivered_before_a_later_one_and_its_note_is_found(
     assert not list(spools(location.home))
 
 
+def test_epochs_that_are_adopted_together_are_delivered_in_their_order(
+    location: Location, append_server: AppendServer
+) -> None:
+    append_server.stop()
+    for epoch in (9, 10):
+        gone = Delivery(location)
+        outbox = gone.open(RUN, "agent-1", epoch=epoch)
+        outbox.log(lines(f"first of {epoch}"))
+        outbox.log(lines(f"second of {epoch}"))
+        gone.stop()
+        outbox.spool.close()
+
+    after = Delivery(location)
+    after.adopt_run(RUN, also_kept=True)
+    append_server.runs[RUN] = stored_run()
+    append_server.start()
+
+    append_server.wait_for(lambda: len(append_server.runs[RUN].messages) == 4)
+    after.stop()
+    assert append_server.runs[RUN].messages == [
+        "first of 9",
+        "second of 9",
+        "first of 10",
+        "second of 10",
+    ]
+
+
 def test_the_note_of_an_earlier_epoch_is_told_at_opening(location: Location) -> None:
     first = Delivery(location)
     outbox = first.open(RUN, "agent-1", epoch=1)

@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -119,10 +120,11 @@ class Delivery:
 
         Those to which their writer comes back are left to it, unless it is who asks.
         """
-        for folder in spools(home or self._location.home, run_id):
-            identity = folder.identity()
-            if identity is not None and (also_kept or identity.abandoned is not Abandoned.KEPT):
-                self.adopt(folder)
+        with self._depot.lock:
+            for folder in spools(home or self._location.home, run_id):
+                identity = folder.identity()
+                if identity is not None and (also_kept or identity.abandoned is not Abandoned.KEPT):
+                    self._adopt(folder)
 
     def expect_leftovers(self) -> None:
         """Deliver what ended programs have left for this server, as soon as it answers."""
@@ -221,8 +223,23 @@ class Delivery:
         if not shipment.hold():
             return False
         self._depot.add(shipment)
+        self._chain(shipment.identity)
         self._start()
         return True
+
+    def _chain(self, identity: Identity) -> None:
+        """Let each epoch of a producer wait for the one before: a later one fences it off.
+
+        The lock must be held since the newest of them was added.
+        """
+        epochs = [
+            shipment
+            for shipment in self._depot.shipments
+            if (shipment.run_id, shipment.identity.producer_id)
+            == (identity.run_id, identity.producer_id)
+        ]
+        for before, after in pairwise(sorted(epochs, key=lambda each: each.identity.epoch)):
+            after.predecessor = before
 
     def _await(self, folder: SpoolFolder, before: Shipment | None) -> Shipment | None:
         """Return the shipment of an earlier epoch; None if there is nothing in it.
