@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -123,6 +124,22 @@ def test_a_run_has_system_series_and_its_use_in_sum(append_server: AppendServer)
     last = [report.usage for report in stored.reports if report.HasField("usage")][-1]
     assert last.peak_memory_bytes >= max(stored.values("system/process/memory_bytes"))
     assert last.processor_duration.ToMilliseconds() > 0
+
+
+@pytest.mark.usefixtures("reporting")
+def test_programs_that_attach_to_one_run_are_told_apart(
+    append_server: AppendServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with trackside.start_run(capture=False, system_metrics=False) as launched:
+        pass
+    monkeypatch.setenv("TRACKSIDE_RUN_ID", launched.run_id)
+    with trackside.start_run(capture=False, system_metrics=0.1):
+        append_server.wait_for(lambda: append_server.only_run().blocks)
+
+    stored = append_server.only_run()
+    assert {dict(block.context)["process"] for block in stored.blocks} == {str(os.getpid())}
+    # What the run has used in sum is for its launcher to say.
+    assert "usage" not in stored.kinds()
 
 
 @pytest.mark.usefixtures("reporting")

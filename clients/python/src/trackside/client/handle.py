@@ -427,6 +427,12 @@ def get_run(run: str, *, connection: Connection | None = None) -> RunHandle:
     Raises:
         NotFoundError: There is none, or none that you may see.
         AmbiguousNameError: Several fit.
+
+    Example:
+        ```python
+        run = trackside.get_run("@latest").wait()
+        print(run.state, run.outputs())
+        ```
     """
     connection = connection or default_connection()
     run_id = resolve_run(connection, run)

@@ -1,5 +1,6 @@
 """What the server asks of a run that this program is: to stop, or to be killed."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -67,8 +68,9 @@ class Control:
         self._requests[request.request_id] = request
         name = f"trackside-{RunAction.Name(request.action)[len('RUN_ACTION_') :].lower()}"
         thread = threading.Thread(target=obey, args=(request,), name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        with contextlib.suppress(RuntimeError):  # the interpreter goes down, and the run with it
+            thread.start()
+            self._threads.append(thread)
 
     def _stop(self, request: ControlRequest) -> None:
         if self._ending.has_begun:

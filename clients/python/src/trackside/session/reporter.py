@@ -235,7 +235,9 @@ class Reporter:
         return self._usage() if self._system.look_if_due() else []
 
     def _add_points(self, values: Mapping[str, float]) -> None:
-        self.recorder.add_points((time.time_ns(), values, None, None))
+        # Several programs may attach to one launched run, each with use of its own.
+        context = None if self._is_authority else {"process": str(os.getpid())}
+        self.recorder.add_points((time.time_ns(), values, None, context))
 
     def _usage(self) -> list[RunReport]:
         """Return the report on what was used, if it is for this process to make."""

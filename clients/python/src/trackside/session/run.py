@@ -129,7 +129,15 @@ class Run:
         message: str = "",
         context: Mapping[str, Any] | None = None,
     ) -> Scope:
-        """Open a counter, inside the scope where the caller is."""
+        """Open a counter, inside the scope where the caller is; or decorate what opens it.
+
+        Example:
+            ```python
+            with run.scope("fold", total=5) as fold:
+                for _ in range(5):
+                    fold.advance(message="Fitting")
+            ```
+        """
         report = new_scope(total, unit, message, context)
         return Scope(self._recorder, self._failures, self.run_id, name, report)
 
@@ -285,6 +293,12 @@ class Run:
 
         The fingerprint is made of `data`, bytes, an array or a table as it is now, or a path
         which is read in the background, unless it is given.
+
+        Example:
+            ```python
+            run.dataset("digits", "data/digits.csv", row_count=1797)
+            run.dataset("features", frame)
+            ```
         """
         dataset = Dataset(name=printable(name), fingerprint=fingerprint)
         path = Path(data) if isinstance(data, str | Path) else None
@@ -309,7 +323,13 @@ class Run:
         kind: Literal["data", "report", "model", ""] = "",
         description: str = "",
     ) -> None:
-        """Publish a file or folder. It is read in the background: checksum, compressed size."""
+        """Publish a file or folder. It is read in the background: checksum, compressed size.
+
+        Example:
+            ```python
+            run.output("model.json", kind="model", description="the best variant")
+            ```
+        """
         place = Path(path)
         output = files.output_of(place, Path.cwd())
         output.description = printable(description)[:_LONGEST_LINE]

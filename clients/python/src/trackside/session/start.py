@@ -59,6 +59,13 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
 
     Raises:
         ValueError: `TRACKSIDE_MODE` names no mode.
+
+    Example:
+        ```python
+        with trackside.start_run("train", params={"rate": 0.1}, tags=["gpu"]) as run:
+            for step in run.progress(range(100)):
+                run.log(loss=1 / (step + 1), step=step)
+        ```
     """
     chosen = mode()
     interval = INTERVAL_SECONDS if system_metrics is True else float(system_metrics)
