@@ -11,7 +11,7 @@
     ├── TokenRefusedError          UNAUTHENTICATED      no valid token; never says why
     ├── NotAllowedError            PERMISSION_DENIED    the role or the owner does not fit
     ├── RunNotFoundError           NOT_FOUND            no such run, or not for this caller
-    │   └── RunDeletedError        NOT_FOUND            the run was deleted
+    ├── RunDeletedError            NOT_FOUND            the run was deleted
     ├── PartNotFoundError          NOT_FOUND            no such task, scope, series of the run
     ├── BatchGapError              ABORTED              a batch number is missing
     ├── BatchConflictError         ALREADY_EXISTS       the number was used for other bytes

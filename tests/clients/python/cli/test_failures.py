@@ -7,7 +7,11 @@ from trackside.client import errors
 from trackside.client.errors import ErrorFacts, FieldViolation
 from trackside_protos.errors.v1.error_reason_pb2 import ErrorReason
 
-_STATUSES = {"NOT_ALLOWED": "PERMISSION_DENIED", "TOO_MANY_ITEMS": "RESOURCE_EXHAUSTED"}
+_STATUSES = {
+    "NOT_ALLOWED": "PERMISSION_DENIED",
+    "RUN_DELETED": "NOT_FOUND",
+    "TOO_MANY_ITEMS": "RESOURCE_EXHAUSTED",
+}
 """The statuses of reasons whose next step follows from the kind of error."""
 
 

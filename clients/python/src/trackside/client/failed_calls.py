@@ -19,6 +19,7 @@ def error_of_call(error: grpc.RpcError, server: str) -> TracksideError:
         error: What grpc raised.
         server: The address that was called, for the sentence that nobody answers there.
     """
+    let_go(error)
     trailers: dict[str, str | bytes] = {
         datum.key: datum.value for datum in error.trailing_metadata() or ()
     }
@@ -29,6 +30,16 @@ def error_of_call(error: grpc.RpcError, server: str) -> TracksideError:
     if facts.status == "UNAVAILABLE" and not facts.reason:
         message = f"no server answers at {server}: {_last_cause(message)}"
     return error_of(message, facts)
+
+
+def let_go(error: grpc.RpcError) -> None:
+    """Let the call that failed be freed as soon as nobody needs it.
+
+    The error of a stream is the call itself, and its traceback leads to the frames that hold the
+    call. Such a circle would last until the interpreter goes down; freeing the call then takes a
+    lock which a thread may hold that does not run any more, and the program would never end.
+    """
+    error.__traceback__ = None
 
 
 def _rich_status(trailer: str | bytes) -> status_pb2.Status:

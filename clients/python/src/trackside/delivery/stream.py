@@ -8,7 +8,7 @@ from typing import Final, Protocol, cast
 
 import grpc
 
-from trackside.client.failed_calls import error_of_call
+from trackside.client.failed_calls import error_of_call, let_go
 from trackside.delivery import refusals, wire
 from trackside.delivery.channel import Channels
 from trackside.delivery.depot import Depot
@@ -129,6 +129,7 @@ class ServiceStream:
                 self._take(response)
             answer = Answer()
         except grpc.RpcError as error:
+            let_go(error)
             with self._depot.lock:
                 under_way = self._depot.loads[self._service].batches
                 answer = self._settle(error, under_way=under_way)

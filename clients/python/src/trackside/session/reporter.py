@@ -1,5 +1,6 @@
 """Moves what a run says from its recorder through its spool to the server, and ends it well."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -130,7 +131,7 @@ class Reporter:
         self._pulse.stop()
         if self._is_asleep:  # a forked child that has said nothing
             return
-        self._put([*self._usage(), *last])
+        self._put([*self._last_usage(), *last])
         self._outbox.close()
         if self._delivery is not None and self._mode is Mode.ONLINE:
             self._adopt_children(self._delivery)
@@ -238,6 +239,14 @@ class Reporter:
         # Several programs may attach to one launched run, each with use of its own.
         context = None if self._is_authority else {"process": str(os.getpid())}
         self.recorder.add_points((time.time_ns(), values, None, context))
+
+    def _last_usage(self) -> list[RunReport]:
+        # Whatever the system does not tell, the end of the run is told.
+        with contextlib.suppress(OSError, ValueError):
+            if self._system_interval and self._system is None:
+                self._look_at_system()  # the program was quicker than the first look
+            return self._usage()
+        return []
 
     def _usage(self) -> list[RunReport]:
         """Return the report on what was used, if it is for this process to make."""
