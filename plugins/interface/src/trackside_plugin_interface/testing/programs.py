@@ -29,7 +29,8 @@ print(json.dumps({
 """
 
 COUNTS_SLOWLY: Final = """
-import os, sys, time
+import os, signal, sys, time
+signal.alarm(300)  # a runner that fails may leave it behind
 for number in range(1000):
     print(number, flush=True)
     if number == 499:
@@ -40,6 +41,7 @@ sys.exit(3)
 
 CLEANS_UP: Final = """
 import os, signal, sys, time
+signal.alarm(300)  # a runner that fails may leave it behind
 told = 0
 def clean_up(number, frame):
     global told
@@ -57,7 +59,8 @@ while True:
 """Says how often it was told to end, and ends when it is allowed to."""
 
 TAKES_MEMORY: Final = """
-import sys, time
+import signal, sys, time
+signal.alarm(300)  # a runner that fails may leave it behind
 print("up", flush=True)
 taken = [bytearray(b"x" * (1024 * 1024)) for _ in range(int(sys.argv[1]))]
 time.sleep(600)
