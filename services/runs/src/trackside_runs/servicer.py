@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, cast
 
 from google.protobuf.descriptor import ServiceDescriptor
+from sqlalchemy import Connection
 
 from trackside_journal.committer import Committer, Ticket
 from trackside_journal.database import Database
@@ -106,8 +107,8 @@ class RunsServicer:
     async def get_run(
         self, request: runs_service_pb2.GetRunRequest, call: Call
     ) -> runs_service_pb2.GetRunResponse:
-        await self._require_visible(request.run_id, call)
-        return runs_service_pb2.GetRunResponse(run=await self._complete(request.run_id))
+        run = await self._visible(request.run_id, call, queries.complete_run)
+        return runs_service_pb2.GetRunResponse(run=present(run))
 
     async def list_runs(
         self, request: runs_service_pb2.ListRunsRequest, call: Call
@@ -160,10 +161,10 @@ class RunsServicer:
     async def delete_run(
         self, request: runs_service_pb2.DeleteRunRequest, call: Call
     ) -> runs_service_pb2.DeleteRunResponse:
-        requests.require_run_id(request.run_id)
-        if await self._was_deleted(request.run_id, call):
+        try:
+            run = await self._require_visible(request.run_id, call)
+        except RunDeletedError:
             return runs_service_pb2.DeleteRunResponse(deleted_count=0)
-        run = await self._require_visible(request.run_id, call)
         if not may_act(call.caller, owner=run.owner):
             raise NotAllowedError
         children = await self._database.read(
@@ -361,8 +362,17 @@ class RunsServicer:
         )
 
     async def _require_visible(self, run_id: str, call: Call) -> run_pb2.Run:
+        return await self._visible(run_id, call, queries.run_message)
+
+    async def _visible(
+        self,
+        run_id: str,
+        call: Call,
+        read: Callable[[Connection, str], run_pb2.Run | None],
+    ) -> run_pb2.Run:
+        """Return what is read of a run that the caller may see."""
         requests.require_run_id(run_id)
-        run = await self._database.read(lambda connection: queries.run_message(connection, run_id))
+        run = await self._database.read(lambda connection: read(connection, run_id))
         if run is None and await self._was_deleted(run_id, call):
             raise RunDeletedError
         return _required(run, call)
