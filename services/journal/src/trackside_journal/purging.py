@@ -82,17 +82,17 @@ class Purger:
 
     async def _run(self) -> None:
         while True:
+            self._wake.clear()
             try:
                 for run_id in await self._database.read(self._unpurged):
                     while not await self._commit(PurgeWork(run_id)):
                         pass
             except ServiceError as error:
                 _LOG.info("Purging waits for the store: %s", error.reason)
-            try:
-                await asyncio.wait_for(self._wake.wait(), _RETRY_SECONDS)
-            except TimeoutError:
-                continue
-            self._wake.clear()
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                # To look reads the whole directory: only when there is news.
+                await self._wake.wait()
 
     def _unpurged(self, connection: Connection) -> list[str]:
         c = self._directory.c
