@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from trackside.cli.paint import Paint, Style, Text
-from trackside.cli.rendering.sizes import size_text
 from trackside.cli.safe_text import harmless_cell
 from trackside.cli.tables import Cell, table
 from trackside.cli.times import ago
+from trackside.client.sizes import size_text
 from trackside_protos.runs.v1.output_pb2 import Output, OutputKind
 
 

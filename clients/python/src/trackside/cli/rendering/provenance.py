@@ -2,10 +2,10 @@
 
 import shlex
 
-from trackside.cli.rendering.sizes import size_text
 from trackside.cli.safe_text import harmless
 from trackside.cli.tables import Cell
 from trackside.cli.times import seconds_of, span
+from trackside.client.sizes import size_text
 from trackside_protos.runs.v1.provenance_pb2 import Container, Dataset, Machine, Source
 from trackside_protos.runs.v1.run_pb2 import Launch, Run, Usage
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from trackside.cli.paint import Paint, Style, Text
 from trackside.cli.parameters import labels_text
-from trackside.cli.rendering.sizes import size_text
 from trackside.cli.safe_text import harmless, harmless_cell
 from trackside.cli.tables import Cell, fields, table
 from trackside.cli.times import (
@@ -17,6 +16,7 @@ from trackside.cli.times import (
     seconds_of,
     span,
 )
+from trackside.client.sizes import size_text
 from trackside.client.states import task_state_word, task_wait_word
 from trackside_protos.runs.v1.task_pb2 import Process, Resources, Task, TaskAttempt, TaskState
 

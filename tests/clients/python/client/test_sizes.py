@@ -1,6 +1,6 @@
 import pytest
 
-from trackside.cli.rendering.sizes import size_text
+from trackside.client.sizes import size_text
 
 
 @pytest.mark.parametrize(
