@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from trackside_journal.errors import StorageFullError, StoreLockedError, StoreUnavailableError
+from trackside_journal.schema import bring_up
 
 T = TypeVar("T")
 
@@ -106,7 +107,11 @@ class Database:
         return f"{'sqlite' if self.is_sqlite else 'postgresql'} {version}"
 
     def create_tables(self, metadata: MetaData) -> None:
-        """Make the tables that are not there yet; safe from several processes at once."""
+        """Bring the tables to what is declared; safe from several processes at once.
+
+        Raises:
+            StoreTablesError: They are too different.
+        """
         with translated_errors(), self._writer.begin() as connection:
             if not self.is_sqlite:
                 # Replicas that start together wait for each other, however slow the machine.
@@ -115,7 +120,7 @@ class Database:
                     text("select pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK}
                 )
                 connection.execute(text(f'create schema if not exists "{self._schema}"'))
-            metadata.create_all(connection)
+            bring_up(connection, metadata, schema=self._schema)
 
     @contextlib.contextmanager
     def writing(self) -> Generator[Connection]:

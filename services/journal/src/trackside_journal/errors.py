@@ -11,6 +11,7 @@ ServiceError (trackside_serving, which also says their status and reason)
 ├── StaleEpochError         batch_sequence, epoch
 └── ChunkCorruptError       first_sequence, last_sequence
 StoreLockedError            at start only: another process holds the store
+StoreTablesError            at start only: a version that is too different made the tables
 """
 
 from trackside_serving import errors
@@ -27,6 +28,7 @@ __all__ = [
     "StaleEpochError",
     "StorageFullError",
     "StoreLockedError",
+    "StoreTablesError",
     "StoreUnavailableError",
 ]
 
@@ -87,3 +89,13 @@ class ChunkCorruptError(errors.ChunkCorruptError):
 
 class StoreLockedError(StoreError):
     """Another process holds the store."""
+
+
+class StoreTablesError(StoreError):
+    """The tables of the store are not those of this version, nor of one that it goes on from."""
+
+    def __init__(self, *, schema: str, maker: str, difference: str) -> None:
+        super().__init__(
+            f"The tables of {schema} were made by {maker or 'another version'} of Trackside and do"
+            f" not fit this one ({difference}): start that version, or give this one a new store."
+        )
