@@ -1,7 +1,7 @@
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,6 @@ from support.plain_client import PlainClient
 from support.plain_watchers import PlainWatcher
 from support.redis_server import RedisServer
 from support.store_rows import StoreRows
-from trackside_agent import detached
 
 pytestmark = [
     pytest.mark.end_to_end,
@@ -30,28 +29,6 @@ pytestmark = [
 
 KILLS: Final = 20
 TRACKSIDE: Final = str(Path(sys.executable).with_name("trackside"))
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = RedisServer(folder)
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def installation(
-    tmp_path: Path, postgresql_url: str, own_redis: RedisServer
-) -> Iterator[ApartInstallation]:
-    installation = ApartInstallation(tmp_path, database_url=postgresql_url, redis_url=own_redis.url)
-    installation.start()
-    detached.start_detached(installation.home, installation.addresses[0])
-    yield installation
-    detached.stop(installation.home)
-    installation.stop()
 
 
 def troubles_of(redis: RedisServer) -> dict[int, Callable[[], None]]:
@@ -67,19 +44,19 @@ def troubles_of(redis: RedisServer) -> dict[int, Callable[[], None]]:
 
 
 def test_twenty_kills_and_a_failing_redis_cost_no_watcher_anything(
-    installation: ApartInstallation, own_redis: RedisServer, postgresql_url: str, tmp_path: Path
+    replicas: ApartInstallation, own_redis: RedisServer, postgresql_url: str, tmp_path: Path
 ) -> None:
     chance = random.Random(8760)  # noqa: S311 - a test's own
     submitted = subprocess.run(  # noqa: S603 - our own program
         [TRACKSIDE, *chatter_sweep(tmp_path)],
-        env=installation.environment(),
+        env=replicas.environment(),
         check=True,
         capture_output=True,
         text=True,
     )
     parent_id = submitted.stdout.strip()
-    first, second = installation.addresses
-    token = installation.token
+    first, second = replicas.addresses
+    token = replicas.token
     with PlainClient(first, token) as client:
         watched = [parent_id, *(run.run_id for run in two_running(client, parent_id))]
     watchers = [PlainWatcher(tmp_path, run_id, token, second, first) for run_id in watched]
@@ -89,7 +66,7 @@ def test_twenty_kills_and_a_failing_redis_cost_no_watcher_anything(
             if trouble := troubles.get(number):
                 trouble()
             wait_for_news(watchers, chance.randrange(1, 40))
-            process = chance.choice(installation.processes)
+            process = chance.choice(replicas.processes)
             process.kill()
             process.start()
         wait_for_news(watchers, 50)  # programs that end while no server answers say so
@@ -101,7 +78,7 @@ def test_twenty_kills_and_a_failing_redis_cost_no_watcher_anything(
             watcher.end()
 
     store = StoreRows(postgresql_url)
-    for address in installation.addresses:
+    for address in replicas.addresses:
         with PlainClient(address, token) as client:
             for watcher in watchers:
                 check_what_was_told(watcher, client, store)

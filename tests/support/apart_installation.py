@@ -87,9 +87,9 @@ class ApartInstallation:
         """The local user's token."""
         return (self.home / "token").read_text()
 
-    def environment(self) -> dict[str, str]:
-        """Return what clients of the first replica find it by."""
-        ours = {"TRACKSIDE_HOME": str(self.home), "TRACKSIDE_SERVER": self.addresses[0]}
+    def environment(self, replica: int = 0) -> dict[str, str]:
+        """Return what clients of a replica find it by."""
+        ours = {"TRACKSIDE_HOME": str(self.home), "TRACKSIDE_SERVER": self.addresses[replica]}
         return without_trackside(os.environ) | ours
 
     def start(self) -> None:
