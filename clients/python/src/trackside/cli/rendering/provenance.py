@@ -20,7 +20,7 @@ def provenance_fields(run: Run) -> list[tuple[str, Cell]]:
         ("Output directory", harmless(provenance.output_directory)),
         ("Source", _source(provenance.source)),
         ("Machine", _machine(provenance.machine)),
-        ("Machine type", harmless(run.launch.machine_type)),
+        ("Machine type", _machine_type(provenance.machine, run.launch)),
         ("Limits", _limits(run.launch)),
         ("Used", _used(run.usage)),
         ("Container", _container(provenance.container)),
@@ -37,7 +37,6 @@ def _source(source: Source) -> str:
 def _machine(machine: Machine) -> str:
     parts = [
         machine.host,
-        machine.machine_type,
         machine.platform,
         f"{machine.cpu_count} cpus" if machine.cpu_count else "",
         size_text(machine.memory_bytes) if machine.memory_bytes else "",
@@ -45,6 +44,14 @@ def _machine(machine: Machine) -> str:
         f"process {machine.process_id}" if machine.process_id else "",
     ]
     return harmless(", ".join(part for part in parts if part))
+
+
+def _machine_type(machine: Machine, launch: Launch) -> str:
+    """Return the type in use, once that is known; until then the one asked for."""
+    asked, used = launch.machine_type, machine.machine_type
+    return harmless(
+        f"{used} ({asked} was asked for)" if used and asked not in {"", used} else used or asked
+    )
 
 
 def _limits(launch: Launch) -> str:
