@@ -31,11 +31,7 @@ class Opening(Block[Opened]):
         self._opened: list[Opened] = []
 
     def __call__(self, function: Callable[Arguments, Returned], /) -> Callable[Arguments, Returned]:
-        """Return the function such that each call of it opens this.
-
-        Raises:
-            TypeError: It is a generator function.
-        """
+        """Return the function such that each call of it opens this."""
         name = self._name or name_of(function)
         return decorated(function, lambda: self._open_in(_run_around(), name))
 

@@ -24,7 +24,8 @@ class Scope(Labelled, Block["Scope"]):
     """A counter such as fold 3/5; a context manager, sync and async, or used by itself.
 
     Log entries and tasks inside carry its present item as context, for example `fold=3`.
-    As a decorator, of functions and of coroutine functions, it is opened by each call.
+    As a decorator, of functions, coroutine functions and generator functions, it is opened by each
+    call.
     """
 
     def __init__(
@@ -54,11 +55,7 @@ class Scope(Labelled, Block["Scope"]):
         self._touch()
 
     def __call__(self, function: Callable[Arguments, Returned], /) -> Callable[Arguments, Returned]:
-        """Return the function such that each call of it opens such a scope.
-
-        Raises:
-            TypeError: It is a generator function.
-        """
+        """Return the function such that each call of it opens such a scope."""
         self._is_pattern = True
         return decorated(function, self._again)
 

@@ -25,7 +25,8 @@ _LONGEST_SCRIPT: Final = 60 << 10
 class Task(Block["Task"]):
     """One execution of a node; a context manager, sync and async. Log entries inside belong to it.
 
-    As a decorator, of functions and of coroutine functions, it makes each call a task.
+    As a decorator, of functions, coroutine functions and generator functions, it makes each call
+    a task.
     """
 
     def __init__(
@@ -61,11 +62,7 @@ class Task(Block["Task"]):
         recorder.touch(self)
 
     def __call__(self, function: Callable[Arguments, Returned], /) -> Callable[Arguments, Returned]:
-        """Return the function such that each call of it is such a task.
-
-        Raises:
-            TypeError: It is a generator function.
-        """
+        """Return the function such that each call of it is such a task."""
         self._is_pattern = True
         self._pattern.name = self._pattern.name or printable(name_of(function))
         self._pattern.process = self._pattern.process or self._pattern.name
