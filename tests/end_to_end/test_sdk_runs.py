@@ -383,6 +383,20 @@ def test_a_run_is_launched_followed_and_deleted_by_a_handle(
             run.refresh()
 
 
+def test_an_order_is_of_one_run_whether_python_or_the_shell_gives_it(
+    installation: WholeInstallation, tmp_path: Path
+) -> None:
+    proof = tmp_path / "started"
+    command = ["sh", "-c", f"echo once >> '{proof}'"]
+    with Connection(Location(installation.address, read_token(installation.home), tmp_path)) as to:
+        runs = [launch(command, request_id="monday", connection=to).wait(60) for _ in range(2)]
+        words = ("run", "-d", "-o", "name", "--request-id", "monday", "--", *command)
+        by_shell = installation.command(*words).out.strip()
+
+    assert {run.run_id for run in runs} == {by_shell}
+    assert proof.read_text() == "once\n"
+
+
 def test_an_interrupted_wait_kills_what_was_launched(
     installation: WholeInstallation, tmp_path: Path
 ) -> None:

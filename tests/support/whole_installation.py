@@ -22,6 +22,8 @@ class WholeInstallation:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.address = "127.0.0.1:0"
+        self.prefix: Sequence[str] = ()
+        """What stands before the command that starts the server."""
         self._up: subprocess.Popen[str] | None = None
         self._commands: list[subprocess.Popen[str]] = []
 
@@ -33,7 +35,7 @@ class WholeInstallation:
 
     def start(self) -> None:
         """Start the server, at its address of before if there was one; returns when it listens."""
-        command = [TRACKSIDE, "up", "--listen", self.address]
+        command = [*self.prefix, TRACKSIDE, "up", "--listen", self.address]
         self._up = subprocess.Popen(  # noqa: S603 - our own program
             command, env=self.environment, stdout=subprocess.PIPE, text=True
         )

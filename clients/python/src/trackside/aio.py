@@ -52,6 +52,6 @@ async def launch(command: str | list[str], **chosen: Any) -> AsyncRunHandle:  # 
 
     Raises:
         InvalidRequestError: Something of it is wrong.
-        ServerUnreachableError: Nobody answers; with a `run_id` it is safe to try again.
+        ServerUnreachableError: Nobody answers; with a `request_id` it is safe to try again.
     """
     return AsyncRunHandle(await in_thread(lambda: launching.launch(command, **chosen)))

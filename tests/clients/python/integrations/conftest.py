@@ -8,12 +8,23 @@ from support.reporting import append_server
 
 __all__ = ["append_server"]
 
-INTERPRETER = Path(__file__).parents[4] / ".venv-integrations/bin/python"
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
 def programs(append_server: AppendServer, tmp_path: Path) -> Programs:
     """Start programs in the environment that has the other libraries."""
-    if not INTERPRETER.exists():
-        pytest.fail("the libraries are not installed: `make integrations` does it")
-    return Programs(tmp_path, append_server.address, interpreter=str(INTERPRETER))
+    return _programs("integrations", append_server, tmp_path)
+
+
+@pytest.fixture
+def torch_programs(append_server: AppendServer, tmp_path: Path) -> Programs:
+    """Start programs in the environment that has PyTorch and what stands on it."""
+    return _programs("integrations-torch", append_server, tmp_path)
+
+
+def _programs(group: str, server: AppendServer, home: Path) -> Programs:
+    interpreter = ROOT / f".venv-{group}/bin/python"
+    if not interpreter.exists():
+        pytest.fail(f"the libraries are not installed: `make {group}` does it")
+    return Programs(home, server.address, interpreter=str(interpreter))

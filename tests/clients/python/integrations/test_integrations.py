@@ -1,14 +1,9 @@
-from typing import TYPE_CHECKING, Any
-
 import pytest
 from google.protobuf.json_format import MessageToDict
 
 from support.append_server import AppendServer, StoredRun
 from support.programs import Programs
-from trackside_protos.runs.v1.run_pb2 import ResultSummary
-
-if TYPE_CHECKING:
-    from trackside_protos.runs.v1.scope_pb2 import Scope
+from support.reported import parameters, result, scope
 
 pytestmark = [pytest.mark.integrations, pytest.mark.timeout(120)]
 
@@ -19,26 +14,6 @@ def report_of(programs: Programs, server: AppendServer, source: str) -> StoredRu
     ended = programs.run(source, **QUIET)
     assert ended.code == 0, ended.errors
     return server.only_run()
-
-
-def scope(stored: StoredRun, path: str) -> tuple[int, int, bool]:
-    found: dict[str, Scope] = {r.scope.path: r.scope for r in stored.reports if r.HasField("scope")}
-    told = found[path]
-    return told.completed_count, told.total_count, told.HasField("end_time")
-
-
-def result(stored: StoredRun) -> ResultSummary:
-    (*_, last) = [r.result for r in stored.reports if r.HasField("result")]
-    return last
-
-
-def parameters(stored: StoredRun) -> dict[str, Any]:
-    (found,) = [
-        {k: MessageToDict(v) for k, v in r.attributes.parameters.items()}
-        for r in stored.reports
-        if r.attributes.parameters
-    ]
-    return found
 
 
 def test_scikit_learn(programs: Programs, append_server: AppendServer) -> None:

@@ -153,11 +153,3 @@ def test_without_a_run_decorated_functions_just_work(append_server: AppendServer
         assert double(2) == 4
 
     assert append_server.runs == {}
-
-
-def test_generator_functions_are_refused_at_once() -> None:
-    with pytest.raises(TypeError, match="rows is a generator function"):
-
-        @trackside.task
-        def rows() -> object:  # pyright: ignore[reportUnusedFunction] - refused
-            yield 1

@@ -7,8 +7,10 @@ import pytest
 import trackside
 from support.scripted_server import ScriptedServer
 from trackside.client.connection import Connection
+from trackside.client.orders import id_of_order
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.runs_service_pb2 import CreateRunResponse
+from trackside_protos.servers.v1.servers_service_pb2 import GetServerResponse, Server
 
 
 @pytest.fixture
@@ -71,3 +73,16 @@ def test_the_same_launch_may_be_asked_for_again(connection: Connection, asked: l
         trackside.launch([sys.executable], run_id="a" * 16, connection=connection)
 
     assert asked[0] == asked[1]
+
+
+def test_an_order_that_is_given_again_is_of_the_same_run(
+    connection: Connection, asked: list[Run], server: ScriptedServer
+) -> None:
+    server.answers["GetServer"] = GetServerResponse(server=Server(subject="me"))
+
+    for order in ("monday", "monday", "tuesday"):
+        trackside.launch("true", request_id=order, connection=connection)
+
+    first, again, other = (run.run_id for run in asked)
+    assert first == again == id_of_order(connection, "monday")
+    assert other != first

@@ -6,16 +6,8 @@ from trackside.cli.follow import follow_lines
 from trackside.cli.formats import Format, document_lines, plain
 from trackside.cli.terminal import Terminal
 from trackside.client.connection import Connection
-from trackside.identifiers import identifier_of, new_identifier
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest
-
-
-def id_of_order(connection: Connection, request_id: str) -> str:
-    """Return the id of the run to create; of one order of one person always the same."""
-    if not request_id:
-        return new_identifier()
-    return identifier_of("order", connection.server.subject, request_id)
 
 
 def submit(connection: Connection, wanted: Run, *, output: str, detach: bool) -> int:

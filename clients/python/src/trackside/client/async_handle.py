@@ -6,11 +6,12 @@ from typing import Any, TypeVar
 
 from trackside.client.connection import Connection
 from trackside.client.errors import ConflictError
-from trackside.client.handle import RunHandle, RunStatus, get_run, list_runs
+from trackside.client.handle import RunHandle, get_run, list_runs
 from trackside.client.in_thread import each_in_thread, in_thread
 from trackside.client.log_lines import LogLine
 from trackside.client.metrics import Metrics
 from trackside.client.outputs import Outputs
+from trackside.client.status import RunStatus
 from trackside_protos.metrics.v1.series_pb2 import Series
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.task_pb2 import Process, Task, TaskState

@@ -1,11 +1,9 @@
 """A handle to one run, whoever reports it and wherever it executes."""
 
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from trackside.client import filters, listing, watch
 from trackside.client.card import card
@@ -13,17 +11,17 @@ from trackside.client.connection import Connection, default_connection
 from trackside.client.errors import CallTimeoutError, ConflictError
 from trackside.client.log_lines import LogLine, chosen_levels, lines_of
 from trackside.client.metrics import Metrics
+from trackside.client.open_watches import OpenWatches
 from trackside.client.outputs import Outputs
 from trackside.client.resolve import resolve_run
 from trackside.client.run_view import RunView
 from trackside.client.states import (
     action_word,
-    condition_word,
     has_ended,
     is_final,
-    reason_word,
     run_state_word,
 )
+from trackside.client.status import RunStatus, span_text, status_of
 from trackside_protos.logs.v1.logs_service_pb2 import LogFilter
 from trackside_protos.metrics.v1.metrics_service_pb2 import (
     QueryPointsRequest,
@@ -44,41 +42,6 @@ _GRACE_SECONDS: Final = 10.0
 """What the server gives a stop that does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunStatus:
-    """How a run stands, in short."""
-
-    state: str
-    """For example `RUNNING`."""
-    reason: str
-    """Why, for example `OUT_OF_MEMORY`; may be empty."""
-    message: str
-    """One sentence for people; may be empty."""
-    conditions: tuple[str, ...]
-    """The facts beside the state, for example `DISCONNECTED`."""
-    percent: float | None
-    """0 to 100; `None` while no total is known."""
-    remaining: timedelta | None
-    """An estimate; `None` while there is none."""
-    doing: str
-    """What it does now, for example `Fitting fold 3/5 - Ridge`; may be empty."""
-    elapsed: timedelta
-    """From start to end, or to now while it runs."""
-    ended: bool
-    """Whether the work is over."""
-    machine_type: str = ""
-    """The one asked for until the run starts, then the one in use; may be empty."""
-    processor_time: timedelta | None = None
-    """What its processes have used together; `None` while it is not known."""
-    peak_memory_bytes: int | None = None
-    """The most that they held at one time; `None` while it is not known."""
-
-    @property
-    def computation_time(self) -> timedelta:
-        """How long the work has computed: from its start to its end, or to now."""
-        return self.elapsed
-
-
 class RunHandle:
     """A handle to one run.
 
@@ -89,9 +52,7 @@ class RunHandle:
     def __init__(self, run: Run, connection: Connection) -> None:
         self._run = run
         self._connection = connection
-        self._lock = threading.Lock()
-        self._open: set[watch.Watch[Any]] = set()
-        self._is_interrupted = False
+        self._watches = OpenWatches()
 
     def __repr__(self) -> str:
         return f"<RunHandle {self.run_id} {self.state} {self.name!r}>"
@@ -108,8 +69,8 @@ class RunHandle:
                 ("", status.message),
                 ("now", "" if status.ended else status.doing),
                 ("conditions", ", ".join(status.conditions)),
-                ("elapsed", _duration(status.elapsed) if status.elapsed else ""),
-                ("left", _duration(status.remaining) if status.remaining else ""),
+                ("elapsed", span_text(status.elapsed)),
+                ("left", span_text(status.remaining)),
                 ("machine type", status.machine_type),
             ],
         )
@@ -274,7 +235,7 @@ class RunHandle:
 
     def _followed_logs(self, start: WatchStart, chosen: LogFilter) -> Iterator[LogLine]:
         responses = watch.watch_logs(self._connection, self.run_id, start, log_filter=chosen)
-        with responses, self._interruptible(responses):
+        with self._watches.open(responses):
             for response in responses:
                 yield from lines_of(response.blocks)
 
@@ -344,22 +305,7 @@ class RunHandle:
 
     def interrupt(self) -> None:
         """End all waits and followed logs of this handle, present and future; from any thread."""
-        with self._lock:
-            self._is_interrupted = True
-            for each in self._open:
-                each.stop()
-
-    @contextmanager
-    def _interruptible(self, responses: watch.Watch[Any]) -> Generator[None]:
-        with self._lock:
-            self._open.add(responses)
-            if self._is_interrupted:
-                responses.stop()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._open.discard(responses)
+        self._watches.interrupt()
 
     def _watch(self, is_enough: Callable[[Run], bool], timeout: float | None) -> None:
         """Follow the run until `is_enough`, keeping this handle's view up to date."""
@@ -367,7 +313,7 @@ class RunHandle:
             return
         view = RunView(self._run)
         responses = watch.watch_run(self._connection, self.run_id, patient=True)
-        with responses, self._interruptible(responses), _stopped_after(timeout, responses):
+        with self._watches.open(responses, timeout):
             for response in responses:
                 view.apply(response)
                 self._run = view.run
@@ -377,48 +323,6 @@ class RunHandle:
             message = f"run {self.run_id} is still {self.state} after {timeout:g} seconds"
             hint = f"`trackside describe {self.run_id}` shows how it stands"
             raise CallTimeoutError(message, hint=hint)
-
-
-def status_of(run: Run) -> RunStatus:
-    """Return how a run stands, in short."""
-    progress = run.progress
-    usage = run.usage if run.HasField("usage") else None
-    return RunStatus(
-        state=run_state_word(run.state),
-        reason=reason_word(run.state_reason),
-        message=run.state_message,
-        conditions=tuple(condition_word(condition.kind) for condition in run.conditions),
-        percent=progress.percent if progress.HasField("percent") else None,
-        remaining=progress.remaining_duration.ToTimedelta()
-        if progress.HasField("remaining_duration")
-        else None,
-        doing=progress.message,
-        elapsed=run.elapsed_duration.ToTimedelta(),
-        ended=has_ended(run),
-        machine_type=run.provenance.machine.machine_type or run.launch.machine_type,
-        processor_time=usage.processor_duration.ToTimedelta() if usage else None,
-        peak_memory_bytes=usage.peak_memory_bytes if usage else None,
-    )
-
-
-def _duration(span: timedelta) -> str:
-    return str(timedelta(seconds=round(span.total_seconds())))
-
-
-@contextmanager
-def _stopped_after(
-    timeout: float | None, responses: watch.Watch[WatchRunResponse]
-) -> Generator[None]:
-    if timeout is None:
-        yield
-        return
-    timer = threading.Timer(timeout, responses.stop)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def get_run(run: str, *, connection: Connection | None = None) -> RunHandle:

@@ -11,10 +11,11 @@ from google.protobuf.message import DecodeError
 from trackside.delivery import wire
 from trackside.delivery.outbox import Outbox
 from trackside.delivery.wire import Item
-from trackside.spool.folder import Identity, Position, SpoolFolder
+from trackside.spool.folder import Abandoned, Identity, Position, SpoolFolder
 from trackside.spool.frames import SERVICES, CorruptFrameError, Frame, Service, frames_in
 from trackside.spool.reader import SpoolReader
 from trackside_protos.producers.v1.batch_pb2 import Batch
+from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Shipment:
         self.folder = folder
         self.identity = identity
         self.outbox = outbox
-        self.create = outbox.create if outbox else read_create_request(folder)
+        self.create = outbox.create if outbox else creation_of(folder, identity)
         self.position = Position(created=self.create is None)
         self.lanes = {service: Lane(self, service, 0, loads[service]) for service in SERVICES}
         self.predecessor: Shipment | None = None
@@ -342,11 +343,13 @@ class Shipment:
         return {service: lane.acknowledged for service, lane in self.lanes.items()}
 
 
-def read_create_request(folder: SpoolFolder) -> CreateRunRequest | None:
+def creation_of(folder: SpoolFolder, identity: Identity) -> CreateRunRequest | None:
     """Return the request that makes the run of a spool, if its writer made the run."""
     try:
         for frame, _ in frames_in(folder.create_request.read_bytes()):
             return CreateRunRequest.FromString(frame.payload)
     except (OSError, CorruptFrameError, DecodeError):
         pass
+    if identity.abandoned is Abandoned.CRASHED:  # the file was damaged, and nobody else makes it
+        return CreateRunRequest(run=Run(run_id=identity.run_id), producer_id=identity.producer_id)
     return None

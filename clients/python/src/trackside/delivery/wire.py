@@ -87,7 +87,7 @@ def substitute(frame: Frame, reason: str = "for want of room") -> bytes:
         entry = LogEntry(
             time=first,
             level=LogLevel.LOG_LEVEL_WARNING,
-            message=f"{count} log entries were dropped here {reason}",
+            message=f"{count or 'an unknown number of'} log entries were dropped here {reason}",
             stream="log",
             logger="trackside",
         )

@@ -1,9 +1,11 @@
 """Tasks, scopes and progress of whichever run the caller is in, for code that is handed no run."""
 
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
-from types import TracebackType
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
+from typing_extensions import override
+
+from trackside.session.block import Block
 from trackside.session.decorating import Arguments, Returned, decorated, name_of
 from trackside.session.open_runs import open_runs
 from trackside.session.place import present_run_id
@@ -15,7 +17,7 @@ from trackside.session.tasks import Task
 Opened = TypeVar("Opened", Task, Scope)
 
 
-class Opening(Generic[Opened]):
+class Opening(Block[Opened]):
     """A task or scope to be opened, by `with`, `async with`, or each call of what it decorates.
 
     Only then is it looked which run the caller is in: that of the innermost open task or scope,
@@ -29,37 +31,19 @@ class Opening(Generic[Opened]):
         self._opened: list[Opened] = []
 
     def __call__(self, function: Callable[Arguments, Returned], /) -> Callable[Arguments, Returned]:
-        """Return the function such that each call of it opens this.
-
-        Raises:
-            TypeError: It is a generator function.
-        """
+        """Return the function such that each call of it opens this."""
         name = self._name or name_of(function)
         return decorated(function, lambda: self._open_in(_run_around(), name))
 
-    def __enter__(self) -> Opened:
+    @override
+    def enter(self) -> Opened:
         opened = self._open_in(_run_around(), self._name)
         self._opened.append(opened)
-        return opened.__enter__()
+        return opened.enter()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._opened.pop().__exit__(kind, error, trace)
-
-    async def __aenter__(self) -> Opened:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
+    @override
+    def leave(self, error: BaseException | None) -> None:
+        self._opened.pop().leave(error)
 
 
 @overload

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, ParamSpec, TypeVar, cast
 
+from trackside.session.generating import in_async_steps, in_steps
+
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
 
@@ -15,12 +17,12 @@ def decorated(
 ) -> Callable[Arguments, Returned]:
     """Return the function such that each call of it happens in what `begin` opens.
 
-    Raises:
-        TypeError: It is a generator function, whose work is not done when it returns.
+    Of a generator function that is open from the first item to the last, or to its closing.
     """
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        message = f"{name_of(function)} is a generator function: use `with` inside it instead"
-        raise TypeError(message)
+    if inspect.isgeneratorfunction(function):
+        return in_steps(function, begin)
+    if inspect.isasyncgenfunction(function):
+        return in_async_steps(function, begin)
     if inspect.iscoroutinefunction(function):
         awaited = cast("Callable[Arguments, Any]", function)
 

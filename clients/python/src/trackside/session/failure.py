@@ -3,7 +3,7 @@
 import sys
 import traceback
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import CodeType, FrameType
 from typing import Final
 
@@ -32,6 +32,11 @@ class Outcome:
 
 
 COMPLETED: Final = Outcome(RunState.RUN_STATE_COMPLETED)
+_INTERRUPTED: Final = Outcome(
+    RunState.RUN_STATE_TERMINATED,
+    StateReason.STATE_REASON_INTERRUPTED,
+    "Interrupted by the user.",
+)
 
 
 def outcome_of(error: BaseException | None) -> Outcome:
@@ -39,11 +44,7 @@ def outcome_of(error: BaseException | None) -> Outcome:
     if error is None or isinstance(error, GeneratorExit):
         return COMPLETED
     if isinstance(error, KeyboardInterrupt) or _is_cancellation(error):
-        return Outcome(
-            RunState.RUN_STATE_TERMINATED,
-            StateReason.STATE_REASON_INTERRUPTED,
-            "Interrupted by the user.",
-        )
+        return _INTERRUPTED
     if isinstance(error, TerminatedError):
         return Outcome(
             RunState.RUN_STATE_TERMINATED,
@@ -52,7 +53,7 @@ def outcome_of(error: BaseException | None) -> Outcome:
             exit_code=EXIT_CODE,
         )
     if isinstance(error, SystemExit):
-        return _outcome_of_exit(error.code)
+        return _outcome_of_exit(error)
     return Outcome(
         RunState.RUN_STATE_FAILED,
         StateReason.STATE_REASON_UNCAUGHT_EXCEPTION,
@@ -94,10 +95,13 @@ def _is_cancellation(error: BaseException) -> bool:
     return isinstance(kind, type) and isinstance(error, kind)
 
 
-def _outcome_of_exit(code: object) -> Outcome:
+def _outcome_of_exit(error: SystemExit) -> Outcome:
+    code = error.code
     if code is None or code == 0:
         return Outcome(RunState.RUN_STATE_COMPLETED, exit_code=0)
     number = code & 0xFF if isinstance(code, int) else 1
+    if isinstance(error.__context__, KeyboardInterrupt):  # what some make of Ctrl-C
+        return replace(_INTERRUPTED, exit_code=number)
     words = f"Exited with code {number}." if isinstance(code, int) else printable(str(code))
     return Outcome(
         RunState.RUN_STATE_FAILED,

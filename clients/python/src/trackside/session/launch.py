@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from trackside.client.connection import Connection, default_connection
 from trackside.client.handle import RunHandle
-from trackside.identifiers import new_identifier
+from trackside.client.orders import id_of_order
 from trackside.location import is_on_this_machine
 from trackside.session.values import printable, texts_of, value_of
 from trackside_protos.runs.v1.run_pb2 import Launch, Run
@@ -37,6 +37,7 @@ def launch(  # noqa: PLR0913 - what people may say of a run, all by name
     time_limit: float | timedelta | None = None,
     memory_limit_bytes: int | None = None,
     machine_type: str = "",
+    request_id: str = "",
     run_id: str = "",
     connection: Connection | None = None,
 ) -> RunHandle:
@@ -63,12 +64,14 @@ def launch(  # noqa: PLR0913 - what people may say of a run, all by name
         time_limit: After so many seconds it is ended, FAILED with reason TIME_LIMIT.
         memory_limit_bytes: With more it is ended, FAILED with reason OUT_OF_MEMORY.
         machine_type: What to run on, where the engine has a choice.
-        run_id: Its id, 16 characters; to launch the same again under it starts nothing twice.
+        request_id: A name for this order, by which it may be given again: that starts nothing
+            twice and returns the same run. What `trackside run --request-id` takes.
+        run_id: Its id, 16 characters, where it is to be a certain one; as safe to give again.
         connection: To which server; by default where the environment points.
 
     Raises:
         InvalidRequestError: Something of it is wrong.
-        ServerUnreachableError: Nobody answers; with a `run_id` it is safe to try again.
+        ServerUnreachableError: Nobody answers; with a `request_id` it is safe to try again.
 
     Example:
         ```python
@@ -94,7 +97,7 @@ def launch(  # noqa: PLR0913 - what people may say of a run, all by name
     if memory_limit_bytes is not None:
         started.memory_limit_bytes = memory_limit_bytes
     run = Run(
-        run_id=run_id or new_identifier(),
+        run_id=run_id or id_of_order(connection, request_id),
         name=printable(name),
         project=project,
         tags=[tags] if isinstance(tags, str) else [printable(str(tag)) for tag in tags],

@@ -55,6 +55,24 @@ def present_run_id() -> str:
     return place.run_id if place is not None else ""
 
 
+class PlaceOfItsOwn:
+    """Where code is that is left and gone back to, as a generator is; a context manager.
+
+    It begins where the caller is, and whoever goes on outside meanwhile is where it was.
+    """
+
+    def __init__(self) -> None:
+        self._inside = self._outside = _HERE.get()
+
+    def __enter__(self) -> None:
+        self._outside = _HERE.get()
+        _HERE.set(self._inside)
+
+    def __exit__(self, *_error: object) -> None:
+        self._inside = _HERE.get()
+        _HERE.set(self._outside)
+
+
 @dataclass(slots=True)
 class Visit:
     """Being in a place, from `enter` to `leave`."""

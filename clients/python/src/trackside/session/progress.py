@@ -3,7 +3,6 @@
 import operator
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
-from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from trackside.session.scopes import Scope
@@ -67,14 +66,9 @@ class _Counted:
         if self._scope is not None:
             self._scope.advance()
         elif not self._has_ended:
-            self._scope = self._open_scope(self._total).__enter__()
+            self._scope = self._open_scope(self._total).enter()
 
-    def end(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
+    def end(self, error: BaseException | None = None) -> None:
         """There is no further item."""
         self._has_ended = True
         scope, self._scope = self._scope, None
@@ -82,7 +76,7 @@ class _Counted:
             return
         if error is None and self._total is None:
             scope.update(total=scope.completed)
-        scope.__exit__(kind, error, trace)
+        scope.leave(error)
 
     def __del__(self) -> None:
         scope = getattr(self, "_scope", None)
@@ -104,7 +98,7 @@ class _Pass(_Counted, Iterator[Item]):
             self.end()
             raise
         except BaseException as error:
-            self.end(type(error), error, error.__traceback__)
+            self.end(error)
             raise
 
 
@@ -123,7 +117,7 @@ class _AsyncPass(_Counted, AsyncIterator[Item]):
             self.end()
             raise
         except BaseException as error:
-            self.end(type(error), error, error.__traceback__)
+            self.end(error)
             raise
 
 

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from types import FrameType
+from typing import Any, Final
 
 from typing_extensions import override
 
+from trackside.session.block import Block
 from trackside.session.decorating import Arguments, Returned, decorated
 from trackside.session.failure import FailurePlace
 from trackside.session.place import Labelled, Visit, here
@@ -19,11 +20,12 @@ from trackside_protos.runs.v1.report_pb2 import RunReport
 _LONGEST_MESSAGE: Final = 1_024
 
 
-class Scope(Labelled):
+class Scope(Labelled, Block["Scope"]):
     """A counter such as fold 3/5; a context manager, sync and async, or used by itself.
 
     Log entries and tasks inside carry its present item as context, for example `fold=3`.
-    As a decorator, of functions and of coroutine functions, it is opened by each call.
+    As a decorator, of functions, coroutine functions and generator functions, it is opened by each
+    call.
     """
 
     def __init__(
@@ -53,11 +55,7 @@ class Scope(Labelled):
         self._touch()
 
     def __call__(self, function: Callable[Arguments, Returned], /) -> Callable[Arguments, Returned]:
-        """Return the function such that each call of it opens such a scope.
-
-        Raises:
-            TypeError: It is a generator function.
-        """
+        """Return the function such that each call of it opens such a scope."""
         self._is_pattern = True
         return decorated(function, self._again)
 
@@ -98,35 +96,21 @@ class Scope(Labelled):
             self._report.end_time.GetCurrentTime()
             self._touch()
 
-    def __enter__(self) -> Self:
+    @override
+    def enter(self) -> "Scope":
         self._visit.enter()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    @override
+    def leave(self, error: BaseException | None) -> None:
         self._failures.note(error, self._visit.place)
         self._visit.leave()
         self.end()
 
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
-
     def abandon(self, frame: FrameType) -> None:
         """End it in the midst of a loop that this frame has left, nobody knows why yet."""
         self._failures.note_abandoned(self._visit.place, frame)
-        self.__exit__(None, None, None)
+        self.leave(None)
 
     @override
     def labels(self) -> dict[str, str]:

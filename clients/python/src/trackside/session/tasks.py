@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
+
+from typing_extensions import override
 
 from trackside.identifiers import new_identifier
+from trackside.session.block import Block
 from trackside.session.decorating import Arguments, Returned, decorated, name_of
 from trackside.session.failure import FailurePlace, sentence_of
 from trackside.session.place import Visit, here
@@ -20,10 +22,11 @@ _LONGEST_MESSAGE: Final = 1_024
 _LONGEST_SCRIPT: Final = 60 << 10
 
 
-class Task:
+class Task(Block["Task"]):
     """One execution of a node; a context manager, sync and async. Log entries inside belong to it.
 
-    As a decorator, of functions and of coroutine functions, it makes each call a task.
+    As a decorator, of functions, coroutine functions and generator functions, it makes each call
+    a task.
     """
 
     def __init__(
@@ -59,11 +62,7 @@ class Task:
         recorder.touch(self)
 
     def __call__(self, function: Callable[Arguments, Returned], /) -> Callable[Arguments, Returned]:
-        """Return the function such that each call of it is such a task.
-
-        Raises:
-            TypeError: It is a generator function.
-        """
+        """Return the function such that each call of it is such a task."""
         self._is_pattern = True
         self._pattern.name = self._pattern.name or printable(name_of(function))
         self._pattern.process = self._pattern.process or self._pattern.name
@@ -107,32 +106,18 @@ class Task:
         self._attempt.end_time.CopyFrom(self._report.end_time)
         self._recorder.touch(self)
 
-    def __enter__(self) -> Self:
+    @override
+    def enter(self) -> "Task":
         self._visit.enter()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    @override
+    def leave(self, error: BaseException | None) -> None:
         self._failures.note(error, self._visit.place)
         self._visit.leave()
         if error is not None and not isinstance(error, GeneratorExit):
             self.fail(sentence_of(error))
         self.end()
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
 
     def snapshot(self) -> RunReport | None:
         """Return the report on its present state; None while it is but a decorator."""

@@ -7,8 +7,9 @@ from trackside.cli.options import output_option, run_argument, server_option
 from trackside.cli.parameters import AssignmentError, assignments, value_of
 from trackside.cli.reach import connect
 from trackside.cli.resumption_order import Given, order_to_resume
-from trackside.cli.submission import id_of_order, submit
+from trackside.cli.submission import submit
 from trackside.client.listing import get_run
+from trackside.client.orders import id_of_order
 from trackside.client.resolve import resolve_run
 
 

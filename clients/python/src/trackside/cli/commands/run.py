@@ -12,7 +12,8 @@ from trackside.cli.options import output_option, server_option
 from trackside.cli.order import Order, Shell
 from trackside.cli.parameters import AssignmentError
 from trackside.cli.reach import connect
-from trackside.cli.submission import id_of_order, submit
+from trackside.cli.submission import submit
+from trackside.client.orders import id_of_order
 from trackside.location import is_on_this_machine
 
 _HELP: Final = """Start COMMAND as a run and follow it to its end.

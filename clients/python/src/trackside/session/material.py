@@ -1,0 +1,115 @@
+"""The files and data that a run reads and publishes."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Literal
+
+from trackside.session import files
+from trackside.session.datasets import describe_data, describe_path
+from trackside.session.place import here
+from trackside.session.recorder import Recorder
+from trackside.session.reporter import Reporter
+from trackside.session.speaker import Speaker
+from trackside.session.values import printable
+from trackside_protos.runs.v1.output_pb2 import Output
+from trackside_protos.runs.v1.provenance_pb2 import Dataset, Provenance
+from trackside_protos.runs.v1.report_pb2 import RunReport
+
+_LONGEST_LINE: Final = 1_024
+
+
+class Material(Speaker):
+    """The face of a run by which its program names what it reads and publishes."""
+
+    def __init__(
+        self, run_id: str, name: str, reporter: Reporter | None, recorder: Recorder
+    ) -> None:
+        """Begin with no data set."""
+        super().__init__(run_id, name, reporter, recorder)
+        self._datasets: dict[str, Dataset] = {}
+
+    def dataset(
+        self,
+        name: str,
+        data: object = None,
+        *,
+        fingerprint: str = "",
+        location: str = "",
+        row_count: int | None = None,
+    ) -> None:
+        """Say what data the run reads.
+
+        The fingerprint is made of `data`, bytes, an array or a table as it is now, or a path
+        which is read in the background, unless it is given.
+
+        Example:
+            ```python
+            run.dataset("digits", "data/digits.csv", row_count=1797)
+            run.dataset("features", frame)
+            ```
+        """
+        dataset = Dataset(name=printable(name), fingerprint=fingerprint)
+        path = Path(data) if isinstance(data, str | Path) else None
+        if path is not None:
+            dataset.location = str(path.absolute())
+        elif data is not None and not fingerprint:
+            self._try_to_describe(dataset, lambda: describe_data(dataset, data))
+        dataset.location = location or dataset.location
+        if row_count is not None:
+            dataset.row_count = row_count
+        self._datasets[name] = dataset
+        self._report_datasets()
+        if path is not None and not fingerprint and self._reporter is not None:
+            read = Dataset()
+            read.CopyFrom(dataset)
+            self._reporter.errands.add(lambda: self._read_dataset(name, read, path))
+
+    def output(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        kind: Literal["data", "report", "model", ""] = "",
+        description: str = "",
+    ) -> None:
+        """Publish a file or folder. It is read in the background: checksum, compressed size.
+
+        Example:
+            ```python
+            run.output("model.json", kind="model", description="the best variant")
+            ```
+        """
+        place = Path(path)
+        output = files.output_of(place, Path.cwd())
+        output.description = printable(description)[:_LONGEST_LINE]
+        output.task_id = here(self.run_id).task_id
+        if kind:
+            output.kind = files.KINDS[kind]
+        output.create_time.FromNanoseconds(time.time_ns())
+        self._report(RunReport(output=output))
+        if self._reporter is not None and output.exists:
+            absolute = place.absolute()
+            self._reporter.errands.add(lambda: self._read_output(output, absolute))
+
+    def _read_output(self, output: Output, path: Path) -> None:
+        contents = files.contents_of(path)
+        output.checksum, output.size_bytes = contents.checksum, contents.size_bytes
+        if contents.compressed_bytes is not None:
+            output.compressed_bytes = contents.compressed_bytes
+        self._report(RunReport(output=output))
+
+    def _read_dataset(self, name: str, dataset: Dataset, path: Path) -> None:
+        self._try_to_describe(dataset, lambda: describe_path(dataset, path))
+        self._datasets[name] = dataset
+        self._report_datasets()
+
+    def _try_to_describe(self, dataset: Dataset, describe: Callable[[], None]) -> None:
+        try:
+            describe()
+        except (OSError, TypeError, ValueError) as error:
+            self._complain(f"the data set {dataset.name!r} has no fingerprint: {error}")
+
+    def _report_datasets(self) -> None:
+        known = list(self._datasets.values())  # the thread of the errands may add one
+        self._report(RunReport(provenance=Provenance(datasets=known)))

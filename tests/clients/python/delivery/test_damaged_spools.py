@@ -1,0 +1,123 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support.append_server import AppendServer
+from support.deliveries import create, lines, point
+from trackside.delivery.leftovers import deliver_spools
+from trackside.delivery.outbox import Outbox
+from trackside.location import Location
+from trackside.spool.folder import Abandoned, Identity, SpoolFolder
+from trackside.spool.frames import frames_in
+from trackside_protos.runs.v1.report_pb2 import RunReport
+from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
+
+COUNT = 40
+CUTS = 8
+WHOLE = [f"line {number}" for number in range(COUNT)]
+
+
+@pytest.fixture
+def kept(location: Location, tmp_path: Path) -> SpoolFolder:
+    """Return the spool of a program that said forty things and was killed, kept elsewhere."""
+    outbox = spool_of(replace(location, home=tmp_path / "kept"), "0000000000000000")
+    return outbox.spool.folder
+
+
+def spool_of(location: Location, run_id: str) -> Outbox:
+    identity = Identity(run_id, "sdk-1", server=location.destination, abandoned=Abandoned.CRASHED)
+    outbox = Outbox(SpoolFolder.of(location.home, identity), identity, create=create(run_id))
+    for number, line in enumerate(WHOLE):
+        outbox.log(lines(line))
+        outbox.points(point(number))
+        outbox.report([RunReport()])
+    return outbox
+
+
+def deliver(location: Location, folder: SpoolFolder) -> None:
+    """Deliver a copy of a spool, twice, and forget it."""
+    shutil.copytree(folder.path.parent, location.home / "spool" / folder.path.parent.name)
+    for _ in range(2):
+        assert not deliver_spools(location).remaining
+    shutil.rmtree(location.home / "spool")
+
+
+def assert_crashed(server: AppendServer) -> None:
+    (*_, state) = [r.state for r in server.only_run().reports if r.HasField("state")]
+    assert state.state == RunState.RUN_STATE_FAILED
+    assert state.reason == StateReason.STATE_REASON_CRASHED
+    assert server.only_run().producers_closed == 1
+
+
+def test_of_a_spool_that_is_cut_anywhere_all_before_the_cut_arrives_once(
+    location: Location, append_server: AppendServer, kept: SpoolFolder
+) -> None:
+    segment = kept.segment(1)
+    whole = segment.read_bytes()
+    header_ends = whole.index(b"line 0") - 100
+    step = (len(whole) - header_ends) // CUTS
+    arrived: list[int] = []
+
+    for size in range(header_ends + step, len(whole) + 1, step):
+        segment.write_bytes(whole[:size])
+        append_server.forget()
+        deliver(location, kept)
+        stored = append_server.only_run()
+        assert stored.messages == WHOLE[: len(stored.messages)]
+        assert stored.values("k") == list(range(len(stored.values("k"))))
+        assert abs(len(stored.messages) - len(stored.values("k"))) <= 1
+        assert_crashed(append_server)
+        arrived.append(len(stored.messages))
+
+    assert arrived == sorted(arrived)
+    assert len(set(arrived)) > CUTS // 2
+    assert arrived[-1] >= COUNT - COUNT // CUTS - 1
+
+
+def test_a_spool_of_which_not_even_the_beginning_is_left_stops_nothing(
+    location: Location, append_server: AppendServer, kept: SpoolFolder
+) -> None:
+    for size in (0, 1, 20):
+        with kept.segment(1).open("r+b") as file:
+            file.truncate(size)
+        deliver(location, kept)
+    spool_of(location, "1111111111111111")
+
+    deliver_spools(location)
+
+    assert append_server.only_run().messages == WHOLE
+
+
+@pytest.mark.parametrize("left", [0, 1, -1], ids=["nothing", "a byte", "all but a byte"])
+def test_a_run_whose_creation_was_cut_is_there_with_all_that_was_said(
+    location: Location, append_server: AppendServer, kept: SpoolFolder, left: int
+) -> None:
+    kept.create_request.write_bytes(kept.create_request.read_bytes()[:left])
+
+    deliver(location, kept)
+
+    stored = append_server.only_run()
+    assert stored.run.run_id == "0000000000000000"
+    assert stored.messages == WHOLE
+    assert_crashed(append_server)
+
+
+def test_what_was_damaged_in_the_midst_is_said_to_be_missing_where_it_was(
+    location: Location, append_server: AppendServer, kept: SpoolFolder
+) -> None:
+    whole = kept.segment(1).read_bytes()
+    frames = [frame for frame, _ in frames_in(whole)]
+    parts = [frames[:61], frames[61:64], frames[64:]]
+    for number, part in enumerate(parts, 1):
+        header = frames[0] if number == 1 else replace(frames[0], note=b"")
+        data = b"".join(frame.encode() for frame in (*([] if number == 1 else [header]), *part))
+        kept.segment(number).write_bytes(data)
+    kept.segment(2).write_bytes(b"")
+
+    deliver(location, kept)
+
+    missing = "an unknown number of log entries were dropped here because the file was damaged"
+    assert append_server.only_run().messages == [*WHOLE[:20], missing, *WHOLE[21:]]
+    assert_crashed(append_server)

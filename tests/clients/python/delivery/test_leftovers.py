@@ -1,0 +1,148 @@
+from dataclasses import replace
+
+import pytest
+
+from support.append_server import AppendServer
+from support.deliveries import RUN, create, finished, lines, open_run
+from trackside.delivery.delivery import LEFTOVERS_AT_ONCE, Delivery
+from trackside.delivery.outbox import Outbox
+from trackside.identifiers import new_identifier
+from trackside.location import Location
+from trackside.spool.folder import Abandoned, Identity, Position, SpoolFolder
+from trackside.spool.frames import Service
+from trackside_protos.runs.v1.report_pb2 import RunReport
+
+
+def test_a_spool_is_held_for_delivery_before_anything_is_in_it(
+    delivery: Delivery, append_server: AppendServer
+) -> None:
+    append_server.stop()
+
+    outbox = delivery.open(RUN, "agent-1")
+
+    assert outbox.spool.folder.lock_for_delivery() is None
+
+
+def test_what_a_living_program_writes_is_no_leftover(
+    location: Location, append_server: AppendServer
+) -> None:
+    living, ended = (spooled(location, new_identifier(), message) for message in ("a", "b"))
+    ended.spool.close()
+    agent = Delivery(location)
+
+    assert agent.adopt_leftovers()
+
+    append_server.wait_for(lambda: ended.identity.run_id in append_server.runs)
+    append_server.wait_for(lambda: append_server.only_run().producers_closed)
+    assert [one.run_id for one in agent.left()] in ([], [ended.identity.run_id])
+    assert living.spool.folder.has_writer()
+    agent.stop()
+
+
+def test_what_another_server_is_meant_to_have_is_no_leftover(
+    location: Location, append_server: AppendServer
+) -> None:
+    spooled(replace(location, server="elsewhere:1"), RUN, "a").spool.close()
+    agent = Delivery(location)
+
+    assert agent.adopt_leftovers()
+
+    assert (agent.left(), append_server.runs) == ([], {})
+    agent.stop()
+
+
+def test_leftovers_are_adopted_a_few_at_a_time(
+    location: Location, append_server: AppendServer
+) -> None:
+    append_server.stop()
+    for _ in range(LEFTOVERS_AT_ONCE + 5):
+        spooled(location, new_identifier(), "a").spool.close()
+    agent = Delivery(location)
+
+    enough = agent.adopt_leftovers()
+    held = len(agent.left())
+    append_server.start()
+
+    assert (enough, held) == (False, LEFTOVERS_AT_ONCE)
+    assert finished(agent)
+    assert agent.adopt_leftovers()
+    assert finished(agent)
+    assert len(append_server.runs) == LEFTOVERS_AT_ONCE + 5
+    agent.stop()
+
+
+def test_an_adopted_spool_that_its_writer_closes_is_not_said_to_have_crashed(
+    location: Location, append_server: AppendServer
+) -> None:
+    outbox = spooled(location, RUN, "a")
+    agent = Delivery(location)
+    agent.adopt(outbox.spool.folder)
+    append_server.wait_for(lambda: RUN in append_server.runs)
+    append_server.wait_for(lambda: append_server.runs[RUN].messages)
+
+    outbox.close()
+
+    assert finished(agent)
+    assert append_server.only_run().kinds() == ["closed"]
+    agent.stop()
+
+
+def test_the_spool_of_one_who_comes_back_is_left_to_it(location: Location) -> None:
+    identity = Identity(RUN, "agent-1", server=location.destination, abandoned=Abandoned.KEPT)
+    outbox = Outbox(SpoolFolder.of(location.home, identity), identity)
+    outbox.log(lines("a"))
+    outbox.spool.close()
+    other = Delivery(location)
+
+    other.adopt_run(RUN)
+    by_others = len(other.left())
+    other.adopt_run(RUN, also_kept=True)
+
+    assert (by_others, len(other.left())) == (0, 1)
+    other.stop()
+
+
+@pytest.mark.parametrize("known", [0, 1], ids=["unknown", "known"])
+def test_a_crash_is_told_behind_what_the_machine_lost_and_the_server_has(
+    location: Location, append_server: AppendServer, known: int
+) -> None:
+    first = Delivery(location)
+    outbox = open_run(first)
+    outbox.report([progress("1")])
+    assert first.flush(20)
+    first.stop()
+    segment = outbox.spool.folder.segment(1)
+    on_disk = segment.read_bytes()
+    for number in range(5):
+        outbox.report([progress(str(number))])
+    outbox.spool.close()
+    second = Delivery(location)
+    second.adopt(outbox.spool.folder)
+    append_server.wait_for(lambda: len(append_server.only_run().reports) >= 6)
+    second.stop()
+    append_server.runs[RUN].reports[6:] = []
+
+    segment.write_bytes(on_disk)
+    position = Position(created=True)
+    position.acknowledged[Service.RUNS] = known
+    outbox.spool.folder.write_position(position)
+    third = Delivery(location)
+    third.adopt(outbox.spool.folder)
+
+    assert finished(third)
+    assert append_server.only_run().kinds()[-2:] == ["state", "closed"]
+    third.stop()
+
+
+def spooled(location: Location, run_id: str, message: str) -> Outbox:
+    identity = Identity(run_id, "sdk-1", server=location.destination, abandoned=Abandoned.CRASHED)
+    folder = SpoolFolder.of(location.home, identity)
+    outbox = Outbox(folder, identity, create=create(run_id))
+    outbox.log(lines(message))
+    return outbox
+
+
+def progress(message: str) -> RunReport:
+    report = RunReport()
+    report.progress.message = message
+    return report
