@@ -65,6 +65,9 @@ class RunView:
         self.processes[process.process] = process
         if not process.total:
             del self.processes[process.process]
+        self.open_tasks.pop(change.left_task_id, None)
+        if not change.HasField("task"):
+            return
         if task.state in OPEN_TASK_STATES:
             self.open_tasks[task.task_id] = plain_task(task)
         else:

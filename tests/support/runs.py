@@ -260,8 +260,12 @@ class Server:
         run_id: str,
         start: watch_start_pb2.WatchStart | None = None,
         caller: Caller = ANN,
+        *,
+        task_filter: str = "",
     ) -> "Watcher":
-        request = runs_service_pb2.WatchRunRequest(run_id=run_id, start=start)
+        request = runs_service_pb2.WatchRunRequest(
+            run_id=run_id, start=start, task_filter=task_filter
+        )
         return Watcher(self.handler("WatchRun")(request, Call(caller)))
 
     def watch_list(

@@ -122,14 +122,16 @@ async def test_each_part_goes_on_after_its_own_cursor() -> None:
 
 
 async def test_each_part_has_its_own_start_and_filter() -> None:
-    logs, metrics = Watch(), Watch()
+    run, logs, metrics = Watch(), Watch(), Watch()
     request = WatchLiveRequest(run_id=RUN)
+    request.run.task_filter = "state = FAILED"
     request.logs.start.last = 7
     request.logs.filter.text = "needle"
     request.metrics.filter.keys.append("loss")
 
-    await told(live(logs=logs, metrics=metrics), request)
+    await told(live(run, logs, metrics), request)
 
+    assert run.asked[0].task_filter == "state = FAILED"
     assert logs.asked[0].start.last == 7
     assert logs.asked[0].filter.text == "needle"
     assert list(metrics.asked[0].filter.keys) == ["loss"]

@@ -98,7 +98,10 @@ class LiveServicer:
         if request.HasField("run"):
             start = _start(request.run.start, cursor.run)
             streams["run"] = self._run(
-                runs_service_pb2.WatchRunRequest(run_id=run_id, start=start), call.part()
+                runs_service_pb2.WatchRunRequest(
+                    run_id=run_id, start=start, task_filter=request.run.task_filter
+                ),
+                call.part(),
             )
         if request.HasField("logs"):
             start = _start(request.logs.start, cursor.logs)

@@ -22,6 +22,7 @@ from trackside_runs.servicer import RunsServicer
 from trackside_runs.silences import Silences
 from trackside_runs.storage import queries, tables
 from trackside_runs.storage.notices import AGENTS_TOPIC
+from trackside_runs.task_listing import TaskLists
 from trackside_runs.watches import Mints, RunWatches
 from trackside_runs.watchman import Watchman
 from trackside_serving.calls import Call, Service
@@ -103,6 +104,7 @@ class RunsApplication:
             committer=self._committer,
             watches=watches,
             lists=RunLists(self._database, clock_ms),
+            tasks=TaskLists(self._database, clock_ms),
             desk=self._desk,
             lost_after_seconds=settings.lost_after,
         )

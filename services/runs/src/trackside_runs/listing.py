@@ -15,6 +15,7 @@ from trackside_runs.filtering.grammar import parse_filter
 from trackside_runs.filtering.orders import NEWEST_FIRST, RUN_ORDERS, Order, parse_order
 from trackside_runs.filtering.predicates import to_predicate
 from trackside_runs.filtering.runs import RUN_READERS, RUN_SCHEMA
+from trackside_runs.filtering.schema import Schema
 from trackside_runs.filtering.tree import Node
 from trackside_runs.page_keys import Key, key_before, token_after
 from trackside_runs.present import present
@@ -104,13 +105,22 @@ class RunLists:
         return runs, last
 
     def _parse(self, text: str) -> Node:
-        try:
-            return parse_filter(text, RUN_SCHEMA, now_ms=self._clock_ms())
-        except FilterError as error:
-            raise InvalidFilterError(
-                f"The filter cannot be read at character {error.position}: {error.message}",
-                metadata={"position": str(error.position)},
-            ) from error
+        return tree_of(text, RUN_SCHEMA, now_ms=self._clock_ms())
+
+
+def tree_of(text: str, schema: Schema, *, now_ms: int) -> Node:
+    """Return the tree of a request's filter.
+
+    Raises:
+        InvalidFilterError: It cannot be read.
+    """
+    try:
+        return parse_filter(text, schema, now_ms=now_ms)
+    except FilterError as error:
+        raise InvalidFilterError(
+            f"The filter cannot be read at character {error.position}: {error.message}",
+            metadata={"position": str(error.position)},
+        ) from error
 
 
 def order_of(text: str, fields: tuple[str, ...], default: Order) -> Order:

@@ -12,7 +12,7 @@ from trackside_journal.ingest import IngestStream
 from trackside_protos.runs.v1 import run_pb2, runs_service_pb2
 from trackside_runs import changes, control, creation, deletion, requests
 from trackside_runs.desk import ControlDesk
-from trackside_runs.filtering.orders import PROCESS_ORDERS, Order
+from trackside_runs.filtering.orders import AS_CREATED, PROCESS_ORDERS
 from trackside_runs.listing import RunLists, order_of, page_size
 from trackside_runs.page_keys import key_before, token_after
 from trackside_runs.present import present, present_task
@@ -21,6 +21,7 @@ from trackside_runs.registry import Change, ReportBatch, Work
 from trackside_runs.state_meanings import state_graph
 from trackside_runs.storage import queries
 from trackside_runs.storage.ledger import Ledger
+from trackside_runs.task_listing import TaskLists
 from trackside_runs.watches import RunWatches
 from trackside_serving.calls import Call, Implementation
 from trackside_serving.errors import (
@@ -34,19 +35,19 @@ from trackside_serving.identity import Role, may_act, may_report, may_see
 
 _DEFAULT_PAGE: Final = 100
 _LARGEST_PAGE: Final = 1000
-_BY_CREATION: Final = Order("create_time")
 
 
 class RunsServicer:
     """Serves `trackside.runs.v1.RunsService`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each part of the service
         self,
         *,
         database: Database,
         committer: Committer[Work],
         watches: RunWatches,
         lists: RunLists,
+        tasks: TaskLists,
         desk: ControlDesk,
         lost_after_seconds: float,
     ) -> None:
@@ -54,6 +55,7 @@ class RunsServicer:
         self._committer = committer
         self._watches = watches
         self._lists = lists
+        self._tasks = tasks
         self._desk = desk
         self._lost_after_seconds = lost_after_seconds
 
@@ -186,23 +188,7 @@ class RunsServicer:
         self, request: runs_service_pb2.ListTasksRequest, call: Call
     ) -> runs_service_pb2.ListTasksResponse:
         await self._require_visible(request.run_id, call)
-        requests.require_task_states(request.states)
-        size = page_size(request.page_size, default=_DEFAULT_PAGE, largest=_LARGEST_PAGE)
-        [after] = key_before(request, (int,)) or [0]
-        found = await self._database.read(
-            lambda connection: queries.tasks(
-                connection,
-                request.run_id,
-                states=list(request.states),
-                process=request.process,
-                after=cast("int", after),
-                limit=size + 1,
-            )
-        )
-        token = token_after([found[size - 1][0]], request) if len(found) > size else ""
-        return runs_service_pb2.ListTasksResponse(
-            tasks=[present_task(task) for _, task in found[:size]], next_page_token=token
-        )
+        return await self._tasks.page(request)
 
     async def get_task(
         self, request: runs_service_pb2.GetTaskRequest, call: Call
@@ -219,7 +205,7 @@ class RunsServicer:
         self, request: runs_service_pb2.ListProcessesRequest, call: Call
     ) -> runs_service_pb2.ListProcessesResponse:
         await self._require_visible(request.run_id, call)
-        order = order_of(request.order_by, PROCESS_ORDERS, _BY_CREATION)
+        order = order_of(request.order_by, PROCESS_ORDERS, AS_CREATED)
         found = await self._database.read(
             lambda connection: queries.processes(
                 connection, request.run_id, order, limit=_LARGEST_PAGE
@@ -283,7 +269,10 @@ class RunsServicer:
         self, request: runs_service_pb2.WatchRunRequest, call: Call
     ) -> AsyncIterator[bytes]:
         await self._require_visible(request.run_id, call)
-        async for response in self._watches.watch_run(request.run_id, request.start, call):
+        wants = self._tasks.wanted(request.task_filter)
+        async for response in self._watches.watch_run(
+            request.run_id, request.start, call, wants_task=wants
+        ):
             yield response
 
     async def watch_runs(

@@ -23,11 +23,12 @@ from trackside_journal.watching import (
 )
 from trackside_protos.runs.v1 import change_pb2, run_pb2, runs_service_pb2
 from trackside_protos.watches.v1 import watch_start_pb2
-from trackside_runs.filtering.orders import Order
+from trackside_runs.filtering.orders import AS_CREATED
 from trackside_runs.listing import Membership
 from trackside_runs.present import present, present_task
 from trackside_runs.storage import queries
 from trackside_runs.storage.notices import DIRECTORY_TOPIC
+from trackside_runs.task_listing import WantsTask
 from trackside_serving.calls import Call
 from trackside_serving.errors import RunNotFoundError
 
@@ -37,7 +38,6 @@ _DIRECTORY_TAIL: Final = Tail(cursor_field=2, caught_up_field=3)
 _SNAPSHOT_FIELD: Final = 1
 _TASKS_A_PAGE: Final = 500
 _PROCESSES: Final = 1000
-_BY_CREATION: Final = Order("create_time")
 _REMEMBERED_RUNS: Final = 100_000
 _ENTRIES_A_PAGE: Final = 500
 
@@ -100,17 +100,30 @@ class RunWatches:
         self._mints = mints
 
     async def watch_run(
-        self, run_id: str, start: watch_start_pb2.WatchStart, call: Call
+        self,
+        run_id: str,
+        start: watch_start_pb2.WatchStart,
+        call: Call,
+        *,
+        wants_task: WantsTask | None = None,
     ) -> AsyncIterator[bytes]:
-        """Yield a run's present state if asked for, then its changes, until it is sealed."""
+        """Yield a run's present state if asked for, then its changes, until it is sealed.
+
+        Args:
+            run_id: Which run.
+            start: Where to begin.
+            call: The caller's.
+            wants_task: Which tasks are told of; None: all.
+        """
         mint = self._mints.run
         available = await self._range(run_id)
         position = starting_position(start, available, mint, run_id)
         if wants_present(start):
             first = await self._database.read(lambda connection: _snapshot(connection, run_id))
-            yield wire.bytes_field(_SNAPSHOT_FIELD, first.page.SerializeToString())
+            yield _told(first.page, wants_task)
             async for page in self._further_tasks(run_id, first):
-                yield wire.bytes_field(_SNAPSHOT_FIELD, page.SerializeToString())
+                if response := _told(page, wants_task):
+                    yield response
             # Changes that the snapshot has already are sent only to those who want the last.
             is_last = start.WhichOneof("start") == "last"
             position = first.head
@@ -118,7 +131,12 @@ class RunWatches:
                 position = max(position - start.last, available.earliest)
         pieces = splice(_RunSource(self._database, run_id), self._hub, run_id, position)
         responses = with_tails(
-            until_draining(pieces, call), mint=mint, topic=run_id, tail=_RUN_TAIL, call=call
+            until_draining(pieces, call),
+            mint=mint,
+            topic=run_id,
+            tail=_RUN_TAIL,
+            call=call,
+            transform=None if wants_task is None else _leaving_out(wants_task),
         )
         async with aclosing(responses):
             async for response in responses:
@@ -143,8 +161,7 @@ class RunWatches:
                 open_tasks=[present_task(task) for _, task in found if task.sequence <= first.head]
             )
             after = found[-1][0] if len(found) == _TASKS_A_PAGE else None
-            if page.open_tasks:
-                yield page
+            yield page
 
     async def watch_list(
         self,
@@ -224,6 +241,36 @@ class RunWatches:
         return await self._database.read(lambda connection: queries.run_range(connection, run_id))
 
 
+def _told(page: change_pb2.RunSnapshot, wants_task: WantsTask | None) -> bytes:
+    """Return a page of the present state as a response; empty if nothing of it is wanted."""
+    if wants_task is not None:
+        wanted = [task for task in page.open_tasks if wants_task(task)]
+        del page.open_tasks[:]
+        page.open_tasks.extend(wanted)
+    if not page.open_tasks and not page.HasField("run"):
+        return b""
+    return wire.bytes_field(_SNAPSHOT_FIELD, page.SerializeToString())
+
+
+def _leaving_out(wants_task: WantsTask) -> Callable[[bytes], bytes]:
+    """Return what takes the tasks out of changes that a watch is not to tell of.
+
+    It remembers nothing: of every task that does not match, a watcher is told that it left,
+    for it may have it from a list or from an earlier watch. So the sequences stay dense and
+    the counts of processes right.
+    """
+
+    def transform(payload: bytes) -> bytes:
+        response = runs_service_pb2.WatchRunResponse.FromString(payload)
+        for change in response.changes:
+            if change.HasField("task") and not wants_task(change.task.task):
+                change.task.left_task_id = change.task.task.task_id
+                change.task.ClearField("task")
+        return response.SerializeToString()
+
+    return transform
+
+
 class _Members:
     """Which runs a watcher of a list has been shown, so that it is told when one leaves.
 
@@ -281,7 +328,7 @@ def _snapshot(connection: Connection, run_id: str) -> _Snapshot:
     tasks = queries.open_tasks(connection, run_id, after=0, limit=_TASKS_A_PAGE)
     page = change_pb2.RunSnapshot(
         scopes=run.scopes,
-        processes=queries.processes(connection, run_id, _BY_CREATION, limit=_PROCESSES),
+        processes=queries.processes(connection, run_id, AS_CREATED, limit=_PROCESSES),
         open_tasks=[present_task(task) for _, task in tasks],
     )
     run.ClearField("scopes")

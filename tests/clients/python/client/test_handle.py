@@ -287,6 +287,16 @@ def test_metrics_series_tasks_and_outputs_are_the_servers(
     assert [output.path for output in handle.outputs()] == ["model.pt"]
 
 
+def test_tasks_are_filtered_and_ordered_by_the_server(
+    server: ScriptedServer, handle: RunHandle
+) -> None:
+    server.answers["ListTasks"] = ListTasksResponse(tasks=[Task(task_id="t")])
+
+    assert list(handle.tasks(filter_text="attempts > 1", order_by="duration desc"))
+    asked = server.requests["ListTasks"][0]
+    assert (asked.filter, asked.order_by) == ("attempts > 1", "duration desc")
+
+
 def test_children_are_handles(server: ScriptedServer, handle: RunHandle) -> None:
     server.answers["ListRuns"] = ListRunsResponse(runs=[Run(run_id="child")])
 

@@ -1,5 +1,4 @@
 import re
-from collections.abc import Iterator
 from math import isnan
 from typing import Any
 
@@ -8,10 +7,9 @@ from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, create_engine, insert, select
+from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.dialects import postgresql
 
-from support.postgresql_server import PostgresqlServer
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import Condition, ConditionKind, RunState
 from trackside_runs.filtering.conditions import Dialect, to_condition
@@ -46,7 +44,6 @@ from trackside_runs.storage.tables import (
     RUN_PARAMETER,
     RUN_SEARCH,
     RUN_TAG,
-    RunsTables,
 )
 
 letters = st.sampled_from(["a", "A", "b", "ä", "Ä", "ß", "*", "?", "[", "]", "%", "_", "\\", "'"])
@@ -125,23 +122,6 @@ trees: st.SearchStrategy[Node] = st.recursive(
     ),
     max_leaves=6,
 )
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    engine = create_engine("sqlite://")
-    RunsTables.metadata.create_all(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def postgresql_engine(postgresql_server: PostgresqlServer) -> Iterator[Engine]:
-    with postgresql_server.fresh_database() as url:
-        engine = create_engine(url)
-        RunsTables.metadata.create_all(engine)
-        yield engine
-        engine.dispose()
 
 
 def store(connection: Connection, stored: list[Run]) -> None:

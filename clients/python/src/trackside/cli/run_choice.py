@@ -57,7 +57,7 @@ class RunChoice:
                 filters.equals("project", self.project),
                 filters.not_before("create_time", self.created_since),
                 filters.before("create_time", self.created_until),
-                *(filters.quoted(word) for word in self.search.split()),
+                filters.with_words(self.search),
                 f"({self.filter_text})" if self.filter_text else "",
             ]
         )

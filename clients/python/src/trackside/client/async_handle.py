@@ -129,9 +129,19 @@ class AsyncRunHandle:
         """Return the points of series; takes what `RunHandle.metrics` takes."""
         return await self._ask(lambda handle: handle.metrics(*keys, **chosen))
 
-    def tasks(self, *states: "TaskState.ValueType", process: str = "") -> AsyncGenerator[Task]:
-        """Yield the run's tasks in order of creation."""
-        return self._each(lambda handle: handle.tasks(*states, process=process))
+    def tasks(
+        self,
+        *states: "TaskState.ValueType",
+        process: str = "",
+        filter_text: str = "",
+        order_by: str = "",
+    ) -> AsyncGenerator[Task]:
+        """Yield the run's tasks that match, in order of creation unless asked otherwise."""
+        return self._each(
+            lambda handle: handle.tasks(
+                *states, process=process, filter_text=filter_text, order_by=order_by
+            )
+        )
 
     async def processes(self) -> Sequence[Process]:
         """Return the run's tasks counted by the named node they belong to."""

@@ -67,6 +67,11 @@ def beginning(text: str) -> str:
     return any_of([f"run_id = {pattern}", f"name = {pattern}"])
 
 
+def with_words(text: str) -> str:
+    """Return a filter for what has every word of `text` somewhere; empty for no words."""
+    return all_of(map(quoted, text.split()))
+
+
 def any_of(filters: Iterable[str]) -> str:
     """Return a filter for runs that match at least one of `filters`; empty ones are left out."""
     alternatives = [text for text in filters if text]

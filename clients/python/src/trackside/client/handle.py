@@ -266,9 +266,30 @@ class RunHandle:
         response = self._connection.call(self._connection.metrics.QueryPoints, request)
         return Metrics(response.series)
 
-    def tasks(self, *states: "TaskState.ValueType", process: str = "") -> Iterator[Task]:
-        """Yield the run's tasks in order of creation."""
-        return listing.list_tasks(self._connection, self.run_id, states=states, process=process)
+    def tasks(
+        self,
+        *states: "TaskState.ValueType",
+        process: str = "",
+        filter_text: str = "",
+        order_by: str = "",
+    ) -> Iterator[Task]:
+        """Yield the run's tasks that match, in order of creation unless asked otherwise.
+
+        Args:
+            states: Only tasks in these states.
+            process: Only tasks of this process.
+            filter_text: Only tasks that match, for example `attempts > 1`; the fields are told by
+                `trackside help filter`.
+            order_by: For example `duration desc`.
+        """
+        return listing.list_tasks(
+            self._connection,
+            self.run_id,
+            filter_text=filter_text,
+            states=states,
+            process=process,
+            order_by=order_by,
+        )
 
     def processes(self) -> Sequence[Process]:
         """Return the run's tasks counted by the named node they belong to."""

@@ -63,17 +63,27 @@ def list_runs(
     return islice((run for page in pages for run in page.runs), limit)
 
 
-def list_tasks(
+def list_tasks(  # noqa: PLR0913  # one for each part of the request
     connection: Connection,
     run_id: str,
     *,
+    filter_text: str = "",
     states: "Sequence[TaskState.ValueType]" = (),
     process: str = "",
+    order_by: str = "",
     limit: int | None = None,
 ) -> Iterator[Task]:
-    """Yield the tasks of a run in order of creation, without their scripts."""
+    """Yield the tasks of a run that match, in order of creation unless asked otherwise.
+
+    They come without their scripts.
+    """
     request = ListTasksRequest(
-        run_id=run_id, states=states, process=process, page_size=_size(_PAGE, limit)
+        run_id=run_id,
+        filter=filter_text,
+        states=states,
+        process=process,
+        order_by=order_by,
+        page_size=_size(_PAGE, limit),
     )
     pages = _pages(connection, connection.runs.ListTasks, request)
     return islice((task for page in pages for task in page.tasks), limit)

@@ -112,10 +112,14 @@ class SideTable(Source):
     text: Column
     key: Column | None = None
     number: Column | None = None
+    within: Condition | None = None
+    """What restricts the side table to the items that the list is of; None: it has no others."""
 
     @override
     def passes(self, key: str, check: Check, dialect: Dialect) -> Condition:
         rows = select(self.owner)
+        if self.within is not None:
+            rows = rows.where(self.within)
         if self.key is not None:
             rows = rows.where(self.key == literal(key, Text()))
         if not isinstance(check, Present):
@@ -131,15 +135,22 @@ class SideTable(Source):
 
 
 @dataclass(frozen=True, slots=True)
+class SearchText:
+    """Where the text is stored that bare words are looked for in."""
+
+    text: Column
+    owner: Column | None = None
+    """The item's id, if the text is in a table of its own."""
+    item: Column | None = None
+    """The same in the list's own table."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
     """Where everything is stored that a filter may name."""
 
     fields: Mapping[str, Source]
-    item: Column
-    """The item's id in the list's own table."""
-    search_owner: Column
-    """The same in the table of search texts."""
-    search_text: Column
+    search: SearchText
 
 
 def to_condition(tree: Node, sources: Sources, dialect: Dialect) -> Condition:
@@ -165,9 +176,11 @@ def _found(
     sources: Sources,
     dialect: Dialect,
 ) -> Condition:
-    found = [_contains(sources.search_text, word.text, dialect) for word in words]
-    rows = select(sources.search_owner).where(join(*found))
-    return _unindexed(sources.item, dialect).in_(rows)
+    search = sources.search
+    found = join(*(_contains(search.text, word.text, dialect) for word in words))
+    if search.owner is None or search.item is None:
+        return found
+    return _unindexed(search.item, dialect).in_(select(search.owner).where(found))
 
 
 _OPERATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {

@@ -9,6 +9,18 @@ from trackside_runs.filtering.errors import OrderError
 RUN_ORDERS: Final = ("create_time", "start_time", "end_time", "name", "state")
 """The fields that runs can be ordered by."""
 
+TASK_ORDERS: Final = (
+    "create_time",
+    "start_time",
+    "end_time",
+    "duration",
+    "name",
+    "process",
+    "state",
+    "attempts",
+)
+"""The fields that tasks can be ordered by."""
+
 PROCESS_ORDERS: Final = (
     "process",
     "create_time",
@@ -33,6 +45,7 @@ class Order:
     descending: bool = False
 
 
+AS_CREATED: Final = Order("create_time")
 NEWEST_FIRST: Final = Order("create_time", descending=True)
 
 

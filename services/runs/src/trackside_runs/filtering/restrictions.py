@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from trackside_runs.filtering.errors import FilterError
 from trackside_runs.filtering.schema import KEYED, Field, Kind, Schema
-from trackside_runs.filtering.times import parse_time
+from trackside_runs.filtering.times import parse_duration, parse_time
 from trackside_runs.filtering.tokens import Token
 from trackside_runs.filtering.tree import (
     And,
@@ -139,6 +139,13 @@ def _time(asked: Restriction) -> Node:
     return asked.compared(moment)
 
 
+def _duration(asked: Restriction) -> Node:
+    milliseconds = parse_duration(asked.value.text)
+    if milliseconds is None:
+        raise asked.refused("a time span is wanted, like 90 for seconds, 1m30s, or 250ms")
+    return asked.compared(milliseconds)
+
+
 def _choice(asked: Restriction) -> Node:
     choices = asked.field.choices
     number = choices.get(asked.value.text.upper())
@@ -177,6 +184,7 @@ _BY_KIND: Final[Mapping[Kind, Callable[[Restriction], Node]]] = {
     Kind.TEXT: _text,
     Kind.NUMBER: _number,
     Kind.TIME: _time,
+    Kind.DURATION: _duration,
     Kind.CHOICE: _choice,
     Kind.WORDS: _word,
     Kind.CHOICES: _choice,

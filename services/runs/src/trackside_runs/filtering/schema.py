@@ -13,6 +13,8 @@ class Kind(Enum):
     NUMBER = auto()
     TIME = auto()
     """A time in milliseconds since 1970."""
+    DURATION = auto()
+    """A time span in milliseconds."""
     CHOICE = auto()
     """One of named numbers."""
     WORDS = auto()
@@ -49,3 +51,7 @@ class Schema:
     def of(cls, *fields: Field) -> "Schema":
         """Return the schema of these fields."""
         return cls({field.name: field for field in fields})
+
+
+TRUTHS: Mapping[str, int] = {"FALSE": 0, "TRUE": 1}
+"""The choices of a field that is true or false."""

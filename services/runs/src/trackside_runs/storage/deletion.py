@@ -22,6 +22,7 @@ _FOUND_BY: Final = (
 )
 _PARTS: Final = (
     tables.TASK,
+    tables.TASK_CONTEXT,
     tables.TASK_SCRIPT,
     tables.PROCESS,
     tables.SCOPE,

@@ -2,7 +2,13 @@
 
 from typing import Final
 
-from trackside_runs.filtering.conditions import BitsColumn, ScalarColumn, SideTable, Sources
+from trackside_runs.filtering.conditions import (
+    BitsColumn,
+    ScalarColumn,
+    SearchText,
+    SideTable,
+    Sources,
+)
 from trackside_runs.storage.tables import RUN, RUN_LABEL, RUN_PARAMETER, RUN_SEARCH, RUN_TAG
 
 RUN_SOURCES: Final = Sources(
@@ -33,8 +39,6 @@ RUN_SOURCES: Final = Sources(
         "end_time": ScalarColumn(RUN.c.end_time_ms, absent=0),
         "exit_code": ScalarColumn(RUN.c.exit_code),
     },
-    item=RUN.c.run_id,
-    search_owner=RUN_SEARCH.c.run_id,
-    search_text=RUN_SEARCH.c.text,
+    search=SearchText(RUN_SEARCH.c.text, owner=RUN_SEARCH.c.run_id, item=RUN.c.run_id),
 )
 """The storage of every field of `RUN_SCHEMA`."""

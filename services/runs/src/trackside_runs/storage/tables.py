@@ -182,7 +182,36 @@ class TaskRow(RunsTables, table=True):
     task_id: str = _text()
     state: int = Field(default=0, sa_type=Integer)
     process: str = _text()
+    name: str = _text()
+    wait: int = Field(default=0, sa_type=Integer)
+    parent_task_id: str = _text()
+    scope_path: str = _text()
+    attempts: int = Field(default=0, sa_type=Integer)
+    cached: int = Field(default=0, sa_type=Integer)
+    exit_code: int | None = Field(default=None, sa_type=Integer)
+    """Of its latest attempt, as host and machine type are."""
+    host: str = _text()
+    machine_type: str = _text()
+    create_time_ms: int = _number()
+    start_time_ms: int = _number()
+    end_time_ms: int = _number()
+    duration_ms: int = _number()
+    """From start to end; -1 of a task that has not ended."""
+    search_text: str = _text()
+    """What bare words of filters are looked for in."""
     message: bytes = _bytes()
+
+
+class TaskContextRow(RunsTables, table=True):
+    """One entry of the context of one task."""
+
+    __tablename__: Any = "task_context"
+    __table_args__: Any = ({"sqlite_with_rowid": False},)
+
+    run_id: str = _text(is_key=True)
+    key: str = _text(is_key=True)
+    ordinal: int = _number(is_key=True)
+    value: str = _text()
 
 
 class TaskScriptRow(RunsTables, table=True):
@@ -284,6 +313,7 @@ RUN_TAG: Final = table_of(RunTagRow)
 RUN_LABEL: Final = table_of(RunLabelRow)
 RUN_PARAMETER: Final = table_of(RunParameterRow)
 TASK: Final = table_of(TaskRow)
+TASK_CONTEXT: Final = table_of(TaskContextRow)
 TASK_SCRIPT: Final = table_of(TaskScriptRow)
 PROCESS: Final = table_of(ProcessRow)
 SCOPE: Final = table_of(ScopeRow)

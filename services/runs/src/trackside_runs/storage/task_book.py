@@ -11,12 +11,14 @@ from trackside_protos.runs.v1 import task_pb2
 from trackside_runs.record import RunRecord
 from trackside_runs.states import OPEN_TASK_STATES
 from trackside_runs.storage import queries, rows, tables
-from trackside_runs.storage.bulk import insert_many, update_many
+from trackside_runs.storage.bulk import delete_many, insert_many, update_many
 from trackside_runs.storage.run_store import IDS_A_QUERY
+from trackside_runs.storage.task_rows import TASK_FACTS, context_rows, task_facts
 
-_COLUMNS: Final = ("run_id", "ordinal", "task_id", "state", "process", "message")
+_CHANGING: Final = ("state", *TASK_FACTS, "message")
+_COLUMNS: Final = ("run_id", "ordinal", "task_id", "process", *_CHANGING)
 _KEYS: Final = ("run_id", "ordinal")
-_CHANGING: Final = ("state", "message")
+_CONTEXT_KEYS: Final = ("run_id", "key", "ordinal")
 
 
 @dataclass(slots=True)
@@ -29,6 +31,8 @@ class TaskEntry:
     """The process in the store; empty: the task is new."""
     encoded: bytes = b""
     """The task as last entered."""
+    context: dict[str, str] = field(default_factory=dict[str, str])
+    """The task's context in the store."""
 
 
 @dataclass(slots=True)
@@ -47,6 +51,8 @@ class _Rows:
     new: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     moved: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     still: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    old_context: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    new_context: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
     processes: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     scripts: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
@@ -78,7 +84,8 @@ class TaskBook:
             found = self._connection.execute(_NAMED_TASKS, some)
             for task_id, ordinal, process, message in found:
                 task = task_pb2.Task.FromString(message)
-                self._tasks[task_id] = TaskEntry(task, ordinal, process)
+                context = dict(task.context)
+                self._tasks[task_id] = TaskEntry(task, ordinal, process, context=context)
 
     def find(self, task_id: str) -> task_pb2.Task | None:
         """Return a task, if it exists. To be replaced by `put`, not changed."""
@@ -144,13 +151,16 @@ class TaskBook:
         """Add what is to be written."""
         run_id = self._record.run_id
         for task_id, entry in self._changed.items():
-            state, process = entry.task.state, entry.task.process
+            process = entry.task.process
+            changing = (entry.task.state, *task_facts(entry.task), entry.encoded)
             if not entry.process:
-                rows_.new.append((run_id, entry.ordinal, task_id, state, process, entry.encoded))
+                rows_.new.append((run_id, entry.ordinal, task_id, process, *changing))
             elif process != entry.process:
-                rows_.moved.append((state, entry.encoded, process, run_id, entry.ordinal))
+                rows_.moved.append((*changing, process, run_id, entry.ordinal))
             else:
-                rows_.still.append((state, entry.encoded, run_id, entry.ordinal))
+                rows_.still.append((*changing, run_id, entry.ordinal))
+            if entry.context or entry.task.context:
+                self._add_context(rows_, entry)
         rows_.processes += [
             rows.process_row(run_id, entry.process, entry.ordinal)
             for entry in self._processes.values()
@@ -160,6 +170,12 @@ class TaskBook:
             {"run_id": run_id, "task_id": task_id, "script": script}
             for task_id, script in self._scripts.items()
         ]
+
+    def _add_context(self, rows_: "_Rows", entry: TaskEntry) -> None:
+        run_id = self._record.run_id
+        if entry.context != dict(entry.task.context):
+            rows_.old_context += [(run_id, key, entry.ordinal) for key in entry.context]
+            rows_.new_context += context_rows(run_id, entry.ordinal, entry.task)
 
 
 def write(connection: Connection, books: Iterable[TaskBook]) -> None:
@@ -171,6 +187,8 @@ def write(connection: Connection, books: Iterable[TaskBook]) -> None:
     # Apart, for SQLite rewrites an index of what is set even if it stays the same.
     update_many(connection, tables.TASK, _KEYS, (*_CHANGING, "process"), rows_.moved)
     update_many(connection, tables.TASK, _KEYS, _CHANGING, rows_.still)
+    delete_many(connection, tables.TASK_CONTEXT, _CONTEXT_KEYS, rows_.old_context)
+    insert_many(connection, tables.TASK_CONTEXT, (*_CONTEXT_KEYS, "value"), rows_.new_context)
     for table, values in (
         (tables.PROCESS, rows_.processes),
         (tables.TASK_SCRIPT, rows_.scripts),

@@ -1,7 +1,5 @@
 """`trackside get tasks|processes|metrics|outputs`: what one run consists of."""
 
-from itertools import islice
-
 import click
 
 from trackside.cli.listings import Listing
@@ -10,9 +8,8 @@ from trackside.cli.reach import connect
 from trackside.cli.rendering.outputs import output_table
 from trackside.cli.rendering.series import series_table
 from trackside.cli.rendering.tasks import process_table, task_table
-from trackside.cli.task_order import FIELDS, sorted_tasks, with_words
 from trackside.cli.terminal import now
-from trackside.client import listing
+from trackside.client import filters, listing
 from trackside.client.resolve import resolve_run
 from trackside_protos.metrics.v1.metrics_service_pb2 import SeriesFilter
 from trackside_protos.metrics.v1.series_pb2 import Series
@@ -32,12 +29,14 @@ _TASK_STATES = ("pending", "submitted", "running", "succeeded", "failed", "abort
     help="In this state; may be repeated.",
 )
 @click.option("--process", default="", help="Of this process, by its full name.")
-@click.option("--search", default="", metavar="WORDS", help="With these words in id or name.")
+@click.option("--search", default="", metavar="WORDS", help="With these words, anywhere.")
+@click.option("--filter", "filter_text", default="", help="See `trackside help filter`.")
 @click.option(
     "--sort",
     metavar="FIELD",
     default="",
-    help=f"{', '.join(FIELDS)}; `FIELD desc` turns it round. Default: in order of creation.",
+    help="create_time, start_time, end_time, duration, name, process, state or attempts;"
+    " `FIELD desc` turns it round. Default: in order of creation.",
 )
 @click.option("--limit", type=click.IntRange(1), default=1_000, show_default=True)
 @listing_options
@@ -48,6 +47,7 @@ def tasks(  # noqa: PLR0913  # one for each option
     states: tuple[str, ...],
     process: str,
     search: str,
+    filter_text: str,
     sort: str,
     limit: int,
     output: str,
@@ -58,11 +58,18 @@ def tasks(  # noqa: PLR0913  # one for each option
     with connect(server) as connection:
         run_id = resolve_run(connection, run)
         chosen = [TaskState.Value(f"TASK_STATE_{state.upper()}") for state in states]
-        # Sorting and searching need all of them, however few are shown.
-        asked = None if sort or search else limit
-        found = listing.list_tasks(connection, run_id, states=chosen, process=process, limit=asked)
-        matching = with_words(found, search.split())
-        shown = list(islice(sorted_tasks(matching, sort) if sort else matching, limit))
+        # The filter as it was typed comes first: errors name a place in it.
+        wanted = filters.all_of([filter_text, filters.with_words(search)])
+        found = listing.list_tasks(
+            connection,
+            run_id,
+            filter_text=wanted,
+            states=chosen,
+            process=process,
+            order_by=sort,
+            limit=limit,
+        )
+        shown = list(found)
     Listing(
         "tasks",
         Task,

@@ -6,7 +6,8 @@ from trackside.cli.exit_codes import MEANINGS, ExitCode
 from trackside.cli.failures import CommandError
 
 _FILTER = """\
-A filter chooses runs, in the language of AIP-160: `trackside get runs --filter '...'`.
+A filter chooses runs, in the language of AIP-160: `trackside get runs --filter '...'`,
+or the tasks of one run: `trackside get tasks RUN --filter '...'`.
 
   state = RUNNING AND tag:gpu            comparisons: = != < <= > >= and : (has)
   owner = "ann" (ridge OR lasso)         bare words are looked for in names, tags, parameters
@@ -14,8 +15,16 @@ A filter chooses runs, in the language of AIP-160: `trackside get runs --filter 
   NOT parent:*                           field:* means that there is some value
 
 OR binds tighter than AND; two terms side by side must both hold.
-Fields: run_id name owner project state condition tag label.KEY parent runner workflow
-create_time start_time end_time external_key parameter.KEY exit_code"""
+Fields of runs: run_id name owner project state condition tag label.KEY parent runner workflow
+create_time start_time end_time external_key parameter.KEY exit_code
+
+  state = FAILED AND attempts > 1        of tasks
+  duration > 1m30s host = node7*         time spans: seconds, or with units; a star is a wildcard
+  context.sample = S7 retried = true
+
+Fields of tasks: task_id name process state wait parent_task scope attempts retried cached
+exit_code host machine_type create_time start_time end_time duration context.KEY.
+Exit code, host and machine type are the latest attempt's; a duration is that of an ended task."""
 
 _ENVIRONMENT = """\
 TRACKSIDE_SERVER   the server, HOST:PORT; default: the profile in use, else 127.0.0.1:8750

@@ -28,7 +28,7 @@ from ...runs.v1 import runs_service_pb2 as trackside_dot_runs_dot_v1_dot_runs__s
 from ...watches.v1 import watch_start_pb2 as trackside_dot_watches_dot_v1_dot_watch__start__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$trackside/live/v1/live_service.proto\x12\x11trackside.live.v1\x1a$trackside/logs/v1/logs_service.proto\x1a*trackside/metrics/v1/metrics_service.proto\x1a$trackside/runs/v1/runs_service.proto\x1a&trackside/watches/v1/watch_start.proto\"\xb7\x01\n\x10WatchLiveRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\'\n\x03run\x18\x03 \x01(\x0b\x32\x1a.trackside.live.v1.RunPart\x12)\n\x04logs\x18\x04 \x01(\x0b\x32\x1b.trackside.live.v1.LogsPart\x12/\n\x07metrics\x18\x05 \x01(\x0b\x32\x1e.trackside.live.v1.MetricsPart\":\n\x07RunPart\x12/\n\x05start\x18\x01 \x01(\x0b\x32 .trackside.watches.v1.WatchStart\"i\n\x08LogsPart\x12/\n\x05start\x18\x01 \x01(\x0b\x32 .trackside.watches.v1.WatchStart\x12,\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1c.trackside.logs.v1.LogFilter\"r\n\x0bMetricsPart\x12/\n\x05start\x18\x01 \x01(\x0b\x32 .trackside.watches.v1.WatchStart\x12\x32\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\".trackside.metrics.v1.SeriesFilter\"\xc6\x01\n\x11WatchLiveResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.trackside.runs.v1.WatchRunResponse\x12\x32\n\x04logs\x18\x02 \x01(\x0b\x32$.trackside.logs.v1.WatchLogsResponse\x12;\n\x07metrics\x18\x03 \x01(\x0b\x32*.trackside.metrics.v1.WatchMetricsResponse\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t2g\n\x0bLiveService\x12X\n\tWatchLive\x12#.trackside.live.v1.WatchLiveRequest\x1a$.trackside.live.v1.WatchLiveResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$trackside/live/v1/live_service.proto\x12\x11trackside.live.v1\x1a$trackside/logs/v1/logs_service.proto\x1a*trackside/metrics/v1/metrics_service.proto\x1a$trackside/runs/v1/runs_service.proto\x1a&trackside/watches/v1/watch_start.proto\"\xb7\x01\n\x10WatchLiveRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\'\n\x03run\x18\x03 \x01(\x0b\x32\x1a.trackside.live.v1.RunPart\x12)\n\x04logs\x18\x04 \x01(\x0b\x32\x1b.trackside.live.v1.LogsPart\x12/\n\x07metrics\x18\x05 \x01(\x0b\x32\x1e.trackside.live.v1.MetricsPart\"O\n\x07RunPart\x12/\n\x05start\x18\x01 \x01(\x0b\x32 .trackside.watches.v1.WatchStart\x12\x13\n\x0btask_filter\x18\x02 \x01(\t\"i\n\x08LogsPart\x12/\n\x05start\x18\x01 \x01(\x0b\x32 .trackside.watches.v1.WatchStart\x12,\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1c.trackside.logs.v1.LogFilter\"r\n\x0bMetricsPart\x12/\n\x05start\x18\x01 \x01(\x0b\x32 .trackside.watches.v1.WatchStart\x12\x32\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\".trackside.metrics.v1.SeriesFilter\"\xc6\x01\n\x11WatchLiveResponse\x12\x30\n\x03run\x18\x01 \x01(\x0b\x32#.trackside.runs.v1.WatchRunResponse\x12\x32\n\x04logs\x18\x02 \x01(\x0b\x32$.trackside.logs.v1.WatchLogsResponse\x12;\n\x07metrics\x18\x03 \x01(\x0b\x32*.trackside.metrics.v1.WatchMetricsResponse\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t2g\n\x0bLiveService\x12X\n\tWatchLive\x12#.trackside.live.v1.WatchLiveRequest\x1a$.trackside.live.v1.WatchLiveResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,13 +38,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHLIVEREQUEST']._serialized_start=220
   _globals['_WATCHLIVEREQUEST']._serialized_end=403
   _globals['_RUNPART']._serialized_start=405
-  _globals['_RUNPART']._serialized_end=463
-  _globals['_LOGSPART']._serialized_start=465
-  _globals['_LOGSPART']._serialized_end=570
-  _globals['_METRICSPART']._serialized_start=572
-  _globals['_METRICSPART']._serialized_end=686
-  _globals['_WATCHLIVERESPONSE']._serialized_start=689
-  _globals['_WATCHLIVERESPONSE']._serialized_end=887
-  _globals['_LIVESERVICE']._serialized_start=889
-  _globals['_LIVESERVICE']._serialized_end=992
+  _globals['_RUNPART']._serialized_end=484
+  _globals['_LOGSPART']._serialized_start=486
+  _globals['_LOGSPART']._serialized_end=591
+  _globals['_METRICSPART']._serialized_start=593
+  _globals['_METRICSPART']._serialized_end=707
+  _globals['_WATCHLIVERESPONSE']._serialized_start=710
+  _globals['_WATCHLIVERESPONSE']._serialized_end=908
+  _globals['_LIVESERVICE']._serialized_start=910
+  _globals['_LIVESERVICE']._serialized_end=1013
 # @@protoc_insertion_point(module_scope)

@@ -73,6 +73,9 @@ class RunPart(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     START_FIELD_NUMBER: _builtins.int
+    TASK_FILTER_FIELD_NUMBER: _builtins.int
+    task_filter: _builtins.str
+    """Which tasks, as in `WatchRunRequest`. Default: all."""
     @_builtins.property
     def start(self) -> _watch_start_pb2.WatchStart:
         """Where to begin. Default: NOW."""
@@ -81,10 +84,11 @@ class RunPart(_message.Message):
         self,
         *,
         start: _watch_start_pb2.WatchStart | None = ...,
+        task_filter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["start", b"start", "task_filter", b"task_filter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,7 +30,7 @@ from ...runs.v1 import scope_pb2 as trackside_dot_runs_dot_v1_dot_scope__pb2
 from ...runs.v1 import task_pb2 as trackside_dot_runs_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrackside/runs/v1/change.proto\x12\x11trackside.runs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etrackside/runs/v1/output.proto\x1a\x1etrackside/runs/v1/report.proto\x1a\x1btrackside/runs/v1/run.proto\x1a\x1dtrackside/runs/v1/scope.proto\x1a\x1ctrackside/runs/v1/task.proto\"\xa4\x03\n\tRunChange\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x30\n\x0creceive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bproducer_id\x18\x04 \x01(\t\x12%\n\x03run\x18\x05 \x01(\x0b\x32\x16.trackside.runs.v1.RunH\x00\x12)\n\x05scope\x18\x06 \x01(\x0b\x32\x18.trackside.runs.v1.ScopeH\x00\x12-\n\x04task\x18\x07 \x01(\x0b\x32\x1d.trackside.runs.v1.TaskChangeH\x00\x12+\n\x06output\x18\x08 \x01(\x0b\x32\x19.trackside.runs.v1.OutputH\x00\x12+\n\x03gap\x18\t \x01(\x0b\x32\x1c.trackside.runs.v1.GapReportH\x00\x12/\n\x07ignored\x18\n \x01(\x0b\x32\x1c.trackside.runs.v1.RunReportH\x00\x42\x08\n\x06\x63hange\"`\n\nTaskChange\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.trackside.runs.v1.Task\x12+\n\x07process\x18\x02 \x01(\x0b\x32\x1a.trackside.runs.v1.Process\"\xb8\x01\n\x0bRunSnapshot\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x16.trackside.runs.v1.Run\x12(\n\x06scopes\x18\x02 \x03(\x0b\x32\x18.trackside.runs.v1.Scope\x12-\n\tprocesses\x18\x03 \x03(\x0b\x32\x1a.trackside.runs.v1.Process\x12+\n\nopen_tasks\x18\x04 \x03(\x0b\x32\x17.trackside.runs.v1.Taskb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrackside/runs/v1/change.proto\x12\x11trackside.runs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etrackside/runs/v1/output.proto\x1a\x1etrackside/runs/v1/report.proto\x1a\x1btrackside/runs/v1/run.proto\x1a\x1dtrackside/runs/v1/scope.proto\x1a\x1ctrackside/runs/v1/task.proto\"\xa4\x03\n\tRunChange\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x30\n\x0creceive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bproducer_id\x18\x04 \x01(\t\x12%\n\x03run\x18\x05 \x01(\x0b\x32\x16.trackside.runs.v1.RunH\x00\x12)\n\x05scope\x18\x06 \x01(\x0b\x32\x18.trackside.runs.v1.ScopeH\x00\x12-\n\x04task\x18\x07 \x01(\x0b\x32\x1d.trackside.runs.v1.TaskChangeH\x00\x12+\n\x06output\x18\x08 \x01(\x0b\x32\x19.trackside.runs.v1.OutputH\x00\x12+\n\x03gap\x18\t \x01(\x0b\x32\x1c.trackside.runs.v1.GapReportH\x00\x12/\n\x07ignored\x18\n \x01(\x0b\x32\x1c.trackside.runs.v1.RunReportH\x00\x42\x08\n\x06\x63hange\"v\n\nTaskChange\x12%\n\x04task\x18\x01 \x01(\x0b\x32\x17.trackside.runs.v1.Task\x12+\n\x07process\x18\x02 \x01(\x0b\x32\x1a.trackside.runs.v1.Process\x12\x14\n\x0cleft_task_id\x18\x03 \x01(\t\"\xb8\x01\n\x0bRunSnapshot\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x16.trackside.runs.v1.Run\x12(\n\x06scopes\x18\x02 \x03(\x0b\x32\x18.trackside.runs.v1.Scope\x12-\n\tprocesses\x18\x03 \x03(\x0b\x32\x1a.trackside.runs.v1.Process\x12+\n\nopen_tasks\x18\x04 \x03(\x0b\x32\x17.trackside.runs.v1.Taskb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNCHANGE']._serialized_start=241
   _globals['_RUNCHANGE']._serialized_end=661
   _globals['_TASKCHANGE']._serialized_start=663
-  _globals['_TASKCHANGE']._serialized_end=759
-  _globals['_RUNSNAPSHOT']._serialized_start=762
-  _globals['_RUNSNAPSHOT']._serialized_end=946
+  _globals['_TASKCHANGE']._serialized_end=781
+  _globals['_RUNSNAPSHOT']._serialized_start=784
+  _globals['_RUNSNAPSHOT']._serialized_end=968
 # @@protoc_insertion_point(module_scope)

@@ -110,9 +110,14 @@ class TaskChange(_message.Message):
 
     TASK_FIELD_NUMBER: _builtins.int
     PROCESS_FIELD_NUMBER: _builtins.int
+    LEFT_TASK_ID_FIELD_NUMBER: _builtins.int
+    left_task_id: _builtins.str
+    """LEFT: this task does not match the task filter of the watch, whether it did before or not;
+    who has it takes it away. Empty if it matches, and without a filter.
+    """
     @_builtins.property
     def task(self) -> _task_pb2.Task:
-        """The task, without its script."""
+        """The task, without its script. Absent if the watch has a task filter that it does not match."""
 
     @_builtins.property
     def process(self) -> _task_pb2.Process:
@@ -123,10 +128,11 @@ class TaskChange(_message.Message):
         *,
         task: _task_pb2.Task | None = ...,
         process: _task_pb2.Process | None = ...,
+        left_task_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["process", b"process", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["process", b"process", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left_task_id", b"left_task_id", "process", b"process", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

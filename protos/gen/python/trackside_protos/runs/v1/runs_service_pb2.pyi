@@ -506,6 +506,8 @@ class ListTasksRequest(_message.Message):
     PROCESS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Which run."""
     process: _builtins.str
@@ -513,7 +515,23 @@ class ListTasksRequest(_message.Message):
     page_size: _builtins.int
     """At most this many, 1 to 1,000. Default: 100."""
     page_token: _builtins.str
-    """The `next_page_token` of the response before."""
+    """The `next_page_token` of the response before; with the same filter and order."""
+    filter: _builtins.str
+    """Only tasks that match this AIP-160 filter, for example
+    `state = FAILED AND attempts > 1 AND context.sample = S7`; it must hold together with
+    `states` and `process`. Fields: `task_id`, `name`, `process`, `state`, `wait`,
+    `parent_task`, `scope`, `attempts`, `retried`, `cached`, `exit_code`, `host`,
+    `machine_type`, `create_time`, `start_time`, `end_time`, `duration`, `context.KEY`. The exit
+    code, host and machine type are those of the latest attempt. `duration` is that of a task
+    that has ended, in seconds or like `1m30s`. A bare word is looked for in id, name, process,
+    scope, message and context. Fails with `INVALID_ARGUMENT`, reason `INVALID_FILTER`, when it
+    cannot be read.
+    """
+    order_by: _builtins.str
+    """`FIELD [desc]`; fields: `create_time` (the order in which tasks were first reported),
+    `start_time`, `end_time`, `duration`, `name`, `process`, `state`, `attempts`. What is
+    absent counts as the smallest. Default: `create_time`.
+    """
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_task_pb2.TaskState.ValueType]:
         """Only tasks in these states; empty: all."""
@@ -526,10 +544,12 @@ class ListTasksRequest(_message.Message):
         process: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "process", b"process", "run_id", b"run_id", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "process", b"process", "run_id", b"run_id", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -853,8 +873,16 @@ class WatchRunRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
+    TASK_FILTER_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Which run."""
+    task_filter: _builtins.str
+    """Leaves out tasks that do not match, in the present state and in changes; as in
+    `ListTasksRequest`. Everything else is told in full, the counts of processes too. Of a
+    change of a task that does not match, or no longer, remain the counts and LEFT: see
+    `TaskChange`. No cursor is bound to a filter: it may be another when a watch goes on.
+    Default: all tasks.
+    """
     @_builtins.property
     def start(self) -> _watch_start_pb2.WatchStart:
         """Where to begin. Default: NOW."""
@@ -864,10 +892,11 @@ class WatchRunRequest(_message.Message):
         *,
         run_id: _builtins.str = ...,
         start: _watch_start_pb2.WatchStart | None = ...,
+        task_filter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "start", b"start", "task_filter", b"task_filter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

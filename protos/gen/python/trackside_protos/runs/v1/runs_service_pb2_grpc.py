@@ -232,7 +232,7 @@ class RunsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """Lists the tasks of a run, in order of creation unless asked otherwise.
+        """Lists the tasks of a run that match a filter, in order of creation unless asked otherwise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -89,7 +89,7 @@ class RunsServiceStub:
     `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, while it or a child has not ended.
     """
     ListTasks: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ListTasksRequest, _runs_service_pb2.ListTasksResponse]
-    """Lists the tasks of a run, in order of creation unless asked otherwise."""
+    """Lists the tasks of a run that match a filter, in order of creation unless asked otherwise."""
     GetTask: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.GetTaskRequest, _runs_service_pb2.GetTaskResponse]
     """Returns one task, with its script."""
     ListProcesses: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ListProcessesRequest, _runs_service_pb2.ListProcessesResponse]
@@ -188,7 +188,7 @@ class RunsServiceAsyncStub(RunsServiceStub):
     `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, while it or a child has not ended.
     """
     ListTasks: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ListTasksRequest, _runs_service_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """Lists the tasks of a run, in order of creation unless asked otherwise."""
+    """Lists the tasks of a run that match a filter, in order of creation unless asked otherwise."""
     GetTask: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.GetTaskRequest, _runs_service_pb2.GetTaskResponse]  # type: ignore[assignment]
     """Returns one task, with its script."""
     ListProcesses: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ListProcessesRequest, _runs_service_pb2.ListProcessesResponse]  # type: ignore[assignment]
@@ -344,7 +344,7 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_service_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_service_pb2.ListTasksResponse, _abc.Awaitable[_runs_service_pb2.ListTasksResponse]]:
-        """Lists the tasks of a run, in order of creation unless asked otherwise."""
+        """Lists the tasks of a run that match a filter, in order of creation unless asked otherwise."""
 
     @_abc_1.abstractmethod
     def GetTask(
