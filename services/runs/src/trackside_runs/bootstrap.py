@@ -12,10 +12,12 @@ from trackside_journal.dialects import upsert
 from trackside_journal.fanout import Hub
 from trackside_journal.tasks import cancel
 from trackside_protos.runs.v1 import runs_service_pb2
+from trackside_runs.agent_lines import AgentLines
 from trackside_runs.clock import ClockMs, forward_clock
 from trackside_runs.desk import ControlDesk
 from trackside_runs.listing import RunLists
 from trackside_runs.liveness import Timings
+from trackside_runs.output_reads import OutputReads
 from trackside_runs.registry import Registry, Signals, Work
 from trackside_runs.runners_servicer import RunnersServicer
 from trackside_runs.servicer import RunsServicer
@@ -82,10 +84,12 @@ class RunsApplication:
         self._watchman = Watchman(
             self._database, self._committer, clock_ms, silences, settings.change_retention_days
         )
+        lines = AgentLines()
         self._runners = RunnersServicer(
             database=self._database,
             committer=self._committer,
             signer=signer,
+            lines=lines,
             clock_ms=clock_ms,
             lease_seconds=settings.lease,
         )
@@ -106,6 +110,13 @@ class RunsApplication:
             lists=RunLists(self._database, clock_ms),
             tasks=TaskLists(self._database, clock_ms),
             desk=self._desk,
+            reads=OutputReads(
+                self._database,
+                self._committer,
+                lines,
+                clock_ms=clock_ms,
+                lease_seconds=settings.lease,
+            ),
             lost_after_seconds=settings.lost_after,
         )
 

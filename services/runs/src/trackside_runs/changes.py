@@ -1,8 +1,8 @@
-"""What people may change of a run: its labelling, and a parent's closing."""
+"""What is changed of a run from outside: its labelling, a parent's closing, what is gone."""
 
 from collections.abc import Iterable
 
-from trackside_protos.runs.v1 import run_pb2
+from trackside_protos.runs.v1 import change_pb2, output_pb2, run_pb2
 from trackside_runs import lifecycle, offers
 from trackside_runs.errors import ActionNotAllowedError
 from trackside_runs.record import RunRecord
@@ -48,3 +48,22 @@ def close(ledger: Ledger, record: RunRecord, result: run_pb2.ResultSummary | Non
         offers.refresh(record)
         record.touch()
         lifecycle.end_parent_if_done(ledger, record)
+
+
+def note_existence(ledger: Ledger, run_id: str, known: output_pb2.Output, *, exists: bool) -> None:
+    """Note whether an output is still there, unless it was published anew meanwhile."""
+    record = ledger.find(run_id)
+    if record is None:
+        return
+    output = ledger.parts(record).output(known.path)
+    if output is None or output.sequence != known.sequence:
+        return
+    output.exists = exists
+    output.sequence = ledger.number(record)
+    ledger.parts(record).put_output(output)
+    ledger.enter(
+        record,
+        output.sequence,
+        change_pb2.RunChange.OUTPUT_FIELD_NUMBER,
+        output.SerializeToString(),
+    )

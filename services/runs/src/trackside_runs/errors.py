@@ -5,7 +5,15 @@ ServiceError (trackside_serving)
 ├── ActionNotAllowedError      FAILED_PRECONDITION  the run does not offer this action now
 ├── ParentClosedError          FAILED_PRECONDITION  the parent takes no more children
 ├── RunConflictError           ALREADY_EXISTS       the id or key is taken by another run
-└── AgentReplacedError         ABORTED              a later connection took the agent's id
+├── AgentReplacedError         ABORTED              a later connection took the agent's id
+├── OutputGoneError            NOT_FOUND            the published file is not there any more
+├── OutputNotRegularError      FAILED_PRECONDITION  it is a link, a device, a pipe
+├── OutputUnreadableError      FAILED_PRECONDITION  the system refuses to read it
+├── OutputChangedError         FAILED_PRECONDITION  it was written since
+├── NoReaderError              FAILED_PRECONDITION  nobody can read it for us
+├── AgentAwayError             UNAVAILABLE          the agent is not connected, or went away
+├── AgentElsewhereError        UNAVAILABLE          the agent is connected to another replica
+└── OffsetBeyondEndError       OUT_OF_RANGE         the offset is behind the end of the file
 """
 
 import grpc
@@ -61,3 +69,68 @@ class AgentReplacedError(ServiceError):
     status = grpc.StatusCode.ABORTED
     reason = "AGENT_REPLACED"
     summary = "Another connection with this agent id took over."
+
+
+class OutputGoneError(ServiceError):
+    """The published file is not there any more."""
+
+    status = grpc.StatusCode.NOT_FOUND
+    reason = "OUTPUT_GONE"
+    summary = "The file that was published is not there any more."
+
+
+class OutputNotRegularError(ServiceError):
+    """What was published is no plain file, or no longer, and is never read."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "OUTPUT_NOT_REGULAR"
+    summary = "It is a link, or behind one, or a device, a socket or a pipe, which is never read."
+
+
+class OutputUnreadableError(ServiceError):
+    """The system on which the file is refuses to read it."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "OUTPUT_UNREADABLE"
+    summary = "The system on which the file is refuses to read it."
+
+
+class OutputChangedError(ServiceError):
+    """The file was written since; metadata `size_bytes` where its size is known."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "OUTPUT_CHANGED"
+    summary = "The file was written while it was read."
+
+
+class NoReaderError(ServiceError):
+    """Nobody can read the file for us."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "NO_READER"
+    summary = "The run was launched by no agent, so nobody can read its files for you."
+
+
+class AgentAwayError(ServiceError):
+    """The run's agent is not connected, or went away while it read; metadata `offset`."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+    reason = "AGENT_AWAY"
+    summary = "The agent of the run is not connected now."
+    default_retry_after = 1.0
+
+
+class AgentElsewhereError(ServiceError):
+    """The run's agent is connected to another replica."""
+
+    status = grpc.StatusCode.UNAVAILABLE
+    reason = "AGENT_ELSEWHERE"
+    summary = "The agent of the run is connected to another replica of this service."
+
+
+class OffsetBeyondEndError(ServiceError):
+    """The offset is behind the end of the file; metadata `size_bytes`."""
+
+    status = grpc.StatusCode.OUT_OF_RANGE
+    reason = "OFFSET_BEYOND_END"
+    summary = "The offset is behind the end of the file."

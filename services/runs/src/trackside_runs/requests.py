@@ -53,6 +53,15 @@ def require_reports(request: runs_service_pb2.ReportRunRequest) -> None:
     _require_none(checks.check_reports(request))
 
 
+def require_reading(request: runs_service_pb2.ReadOutputRequest) -> None:
+    """Refuse to read what is nowhere.
+
+    Raises:
+        InvalidFieldError: Fields are wrong.
+    """
+    _require_none(checks.check_reading(request))
+
+
 def require_closing(request: runs_service_pb2.CloseRunRequest) -> None:
     """Refuse a request to close with a wrong result.
 

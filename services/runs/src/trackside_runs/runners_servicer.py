@@ -20,6 +20,7 @@ from trackside_journal.database import Database
 from trackside_journal.tasks import cancel
 from trackside_protos.runners.v1 import runners_service_pb2
 from trackside_runs import claims, control
+from trackside_runs.agent_lines import AgentLine, AgentLines, Read
 from trackside_runs.claims import Connected, Outlook
 from trackside_runs.clock import ClockMs
 from trackside_runs.desk import control_request
@@ -29,11 +30,15 @@ from trackside_runs.requests import require_hello
 from trackside_runs.storage import queries
 from trackside_runs.storage.ledger import Ledger
 from trackside_serving.calls import Call, Implementation, parse
+from trackside_serving.errors import InvalidFieldError, PartNotFoundError
 from trackside_serving.identity import Caller, Role
 from trackside_serving.tokens import TokenSigner
 
 _LOOK_SECONDS: Final = 2.0
 """How often an agent's connection looks for what other replicas have stored."""
+
+_LARGEST_PIECE: Final = 256 << 10
+_LAST: Final = frozenset({"end", "refusal", None})
 
 _REPORTER_TOKEN_LIFE: Final = timedelta(days=400)
 
@@ -59,12 +64,14 @@ class RunnersServicer:
         database: Database,
         committer: Committer[Work],
         signer: TokenSigner,
+        lines: AgentLines,
         clock_ms: ClockMs,
         lease_seconds: float,
     ) -> None:
         self._database = database
         self._committer = committer
         self._signer = signer
+        self._lines = lines
         self._clock_ms = clock_ms
         self._lease_seconds = lease_seconds
         self._connections: set[_Connection] = set()
@@ -77,7 +84,11 @@ class RunnersServicer:
     @property
     def handlers(self) -> Mapping[str, Implementation]:
         """The implementations by method."""
-        return {"Connect": self.connect, "ListRunners": self.list_runners}
+        return {
+            "Connect": self.connect,
+            "SendFile": self.send_file,
+            "ListRunners": self.list_runners,
+        }
 
     def wake(self) -> None:
         """Let every connection look for runs and requests now."""
@@ -93,22 +104,43 @@ class RunnersServicer:
         self._connections.add(connection)
         self.wake()  # an earlier connection of this agent is to find out
         reader = asyncio.create_task(self._read(requests, connection))
+        line = AgentLine(hello.agent_id, connected.connection_id, call.caller, connection.wake.set)
         try:
             welcome = runners_service_pb2.Welcome()
             welcome.lease_duration.FromMilliseconds(round(self._lease_seconds * 1000))
             yield runners_service_pb2.ConnectResponse(welcome=welcome).SerializeToString()
-            while not reader.done() and not call.draining.is_set():
-                for response in await self._news(connection):
-                    yield response.SerializeToString()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_SECONDS):
-                        await connection.wake.wait()
-                connection.wake.clear()
+            with self._lines.attached(line):
+                while not reader.done() and not call.draining.is_set():
+                    while line.asks:
+                        ask = line.asks.popleft()
+                        yield runners_service_pb2.ConnectResponse(read=ask).SerializeToString()
+                    for response in await self._news(connection):
+                        yield response.SerializeToString()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_SECONDS):
+                            await connection.wake.wait()
+                    connection.wake.clear()
             if reader.done():
                 reader.result()
         finally:
             self._connections.discard(connection)
             await cancel(reader)  # its error was raised above, or nobody is left to be told
+
+    async def send_file(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+        first = parse(runners_service_pb2.SendFileRequest, await anext(requests, b""))
+        read = self._lines.join(first.read_id, call.caller)
+        if read is None:
+            raise PartNotFoundError("Nobody waits for this read here.")
+        taking = asyncio.create_task(_take(first, requests, read))
+        leaving = asyncio.create_task(read.left.wait())
+        try:
+            await asyncio.wait((taking, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if taking.done():
+                taking.result()
+                yield runners_service_pb2.SendFileResponse().SerializeToString()
+        finally:
+            read.end()
+            await cancel(taking, leaving)
 
     async def list_runners(
         self, request: runners_service_pb2.ListRunnersRequest, call: Call
@@ -210,3 +242,18 @@ class RunnersServicer:
 
     async def _commit(self, make: Callable[[Ledger], object]) -> object:
         return await self._committer.commit(Change((), make))
+
+
+async def _take(
+    first: runners_service_pb2.SendFileRequest, requests: AsyncIterator[bytes], read: Read
+) -> None:
+    """Hand a sent file over, piece by piece, to the end or until the agent goes away."""
+    piece = first
+    while True:
+        if len(piece.data) > _LARGEST_PIECE:
+            raise InvalidFieldError.of("data", f"is longer than {_LARGEST_PIECE} bytes")
+        await read.put(piece)
+        raw = b"" if piece.WhichOneof("request") in _LAST else await anext(requests, b"")
+        if not raw:
+            return
+        piece = parse(runners_service_pb2.SendFileRequest, raw)

@@ -9,11 +9,13 @@ from sqlalchemy import Connection
 from trackside_journal.committer import Committer, Ticket
 from trackside_journal.database import Database
 from trackside_journal.ingest import IngestStream
+from trackside_journal.tasks import closing
 from trackside_protos.runs.v1 import run_pb2, runs_service_pb2
 from trackside_runs import changes, control, creation, deletion, requests
 from trackside_runs.desk import ControlDesk
 from trackside_runs.filtering.orders import AS_CREATED, PROCESS_ORDERS
 from trackside_runs.listing import RunLists, order_of, page_size
+from trackside_runs.output_reads import OutputReads
 from trackside_runs.page_keys import key_before, token_after
 from trackside_runs.present import present, present_task
 from trackside_runs.record import RunRecord
@@ -40,7 +42,7 @@ _LARGEST_PAGE: Final = 1000
 class RunsServicer:
     """Serves `trackside.runs.v1.RunsService`."""
 
-    def __init__(  # noqa: PLR0913 - one for each part of the service
+    def __init__(  # noqa: PLR0913 - one for each part that answers calls
         self,
         *,
         database: Database,
@@ -49,6 +51,7 @@ class RunsServicer:
         lists: RunLists,
         tasks: TaskLists,
         desk: ControlDesk,
+        reads: OutputReads,
         lost_after_seconds: float,
     ) -> None:
         self._database = database
@@ -57,6 +60,7 @@ class RunsServicer:
         self._lists = lists
         self._tasks = tasks
         self._desk = desk
+        self._reads = reads
         self._lost_after_seconds = lost_after_seconds
 
     @property
@@ -81,6 +85,7 @@ class RunsServicer:
             "GetTask": self.get_task,
             "ListProcesses": self.list_processes,
             "ListOutputs": self.list_outputs,
+            "ReadOutput": self.read_output,
             "ListChanges": self.list_changes,
             "ReportRun": self.report_run,
             "WatchRun": self.watch_run,
@@ -263,6 +268,14 @@ class RunsServicer:
         stream: IngestStream[Role] = IngestStream(requests, admit=admit, submit=submit)
         async with self._desk.attended(stream):
             async for response in stream.responses():
+                yield response
+
+    async def read_output(
+        self, request: runs_service_pb2.ReadOutputRequest, call: Call
+    ) -> AsyncIterator[bytes]:
+        run = await self._require_visible(request.run_id, call)
+        async with closing(self._reads.stream(request, run, call.caller.subject)) as responses:
+            async for response in responses:
                 yield response
 
     async def watch_run(

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from trackside_journal.dialects import upsert
 from trackside_protos.runs.v1 import output_pb2
 from trackside_runs.record import RunRecord
-from trackside_runs.storage import rows, tables
+from trackside_runs.storage import queries, rows, tables
 
 Detail = Literal["provenance", "launch", "sweep", "secret_launch"]
 M = TypeVar("M", bound=Message)
@@ -38,6 +38,12 @@ class PartBook:
     def put_detail(self, name: Detail, message: Message) -> None:
         """Enter a large part."""
         self._details[name] = message.SerializeToString()
+
+    def output(self, path: str) -> output_pb2.Output | None:
+        """Return an output as it is now, if there is one of this path."""
+        if path in self._outputs:
+            return self._outputs[path]
+        return queries.output(self._connection, self._record.run_id, path)
 
     def put_output(self, output: output_pb2.Output) -> None:
         """Enter an output as it is now."""

@@ -18,6 +18,7 @@ from trackside_protos.runs.v1 import (
     task_pb2,
 )
 from trackside_runs.filtering.orders import Order
+from trackside_runs.record import RunFacts
 from trackside_runs.states import FINAL_RUN_STATES, OPEN_TASK_STATES
 from trackside_runs.storage import fact_tables, rows, tables
 from trackside_runs.storage.keys import path_key
@@ -226,6 +227,25 @@ def outputs(
         .limit(limit)
     )
     return [output_pb2.Output.FromString(message) for (message,) in found]
+
+
+def output(connection: Connection, run_id: str, path: str) -> output_pb2.Output | None:
+    """Return the output of a run with a path, if there is one."""
+    table = tables.OUTPUT.c
+    found = connection.execute(
+        select(table.message).where(table.run_id == run_id, table.path_key == path_key(path))
+    ).scalar_one_or_none()
+    return None if found is None else output_pb2.Output.FromString(found)
+
+
+def launching_agent(connection: Connection, run_id: str) -> str:
+    """Return the agent that was given a run, also long ago; empty if none was."""
+    table = tables.RUN_MESSAGE.c
+    found = connection.execute(
+        select(table.facts).where(table.run_id == run_id)
+    ).scalar_one_or_none()
+    facts = RunFacts.decode(bytes(found or b""))
+    return facts.authority if facts.is_launched else ""
 
 
 def changes(

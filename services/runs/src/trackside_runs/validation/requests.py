@@ -8,6 +8,7 @@ from trackside_protos.runs.v1.run_pb2 import Run, Sweep
 from trackside_protos.runs.v1.runs_service_pb2 import (
     CloseRunRequest,
     CreateRunRequest,
+    ReadOutputRequest,
     ReportRunRequest,
     StopRunRequest,
     UpdateRunRequest,
@@ -25,7 +26,7 @@ from trackside_runs.validation.rules import (
     lasting,
     one_line,
 )
-from trackside_runs.validation.run_shapes import LINE, PRODUCER_ID, RESULT, RUN, RUNNER
+from trackside_runs.validation.run_shapes import LINE, PATH, PRODUCER_ID, RESULT, RUN, RUNNER
 from trackside_serving.errors import Violation
 
 MAXIMUM_REPORTS: Final = 1_000
@@ -74,6 +75,18 @@ _CREATE: Final = Shape({"run": RUN, "producer_id": PRODUCER_ID}, required=("run"
 _STOP: Final = Shape(
     {"run_id": identifier, "grace_duration": lasting(0, 86_400)}, required=("run_id",)
 )
+_READING: Final = Shape(
+    {
+        "run_id": identifier,
+        "path": PATH,
+        "member": PATH,
+        "offset": between(0),
+        "length": between(0),
+        "version": one_line(256),
+    },
+    required=("run_id", "path"),
+    free=("accept_changed",),
+)
 _CLOSE: Final = Shape({"run_id": identifier, "result": RESULT}, required=("run_id",))
 
 
@@ -119,6 +132,15 @@ def check_closing(request: CloseRunRequest) -> Sequence[Violation]:
     """Return what is wrong with a request to close a parent."""
     violations = Violations()
     _CLOSE(violations, "", request)
+    return violations.found
+
+
+def check_reading(request: ReadOutputRequest) -> Sequence[Violation]:
+    """Return what is wrong with a request to read an output."""
+    violations = Violations()
+    _READING(violations, "", request)
+    if request.member and not set(request.member.split("/")).isdisjoint({"", ".", ".."}):
+        violations.add("member", "is no plain path below the folder")
     return violations.found
 
 

@@ -108,6 +108,33 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """`NOT_FOUND`: there was such a run, and it was deleted. Who could not see it is told
     `RUN_NOT_FOUND`.
     """
+    ERROR_REASON_OUTPUT_GONE: _ErrorReason.ValueType  # 33
+    """The published file is not there any more: `NOT_FOUND`."""
+    ERROR_REASON_OUTPUT_NOT_REGULAR: _ErrorReason.ValueType  # 34
+    """What was published is a link, a device, a socket or a pipe now, or is behind a link:
+    `FAILED_PRECONDITION`. Such things are never read.
+    """
+    ERROR_REASON_OUTPUT_UNREADABLE: _ErrorReason.ValueType  # 35
+    """The system on which the file is refuses to read it: `FAILED_PRECONDITION`."""
+    ERROR_REASON_OUTPUT_CHANGED: _ErrorReason.ValueType  # 36
+    """The file was written since it was published, or since the version that was asked for, or while
+    it was read: `FAILED_PRECONDITION`, metadata `size_bytes` (now) where known. Data that came
+    before on the same stream may be of both versions.
+    """
+    ERROR_REASON_NO_READER: _ErrorReason.ValueType  # 37
+    """Nobody can read the file for us, as the run was launched by no agent, or its runner reads no
+    files: `FAILED_PRECONDITION`. Its `location` says where it is.
+    """
+    ERROR_REASON_AGENT_AWAY: _ErrorReason.ValueType  # 38
+    """The run's agent is not connected, or went away while it read: `UNAVAILABLE`, metadata
+    `offset`, behind the last byte that was sent, with a `RetryInfo`.
+    """
+    ERROR_REASON_AGENT_ELSEWHERE: _ErrorReason.ValueType  # 39
+    """The run's agent is connected to another replica of the service: `UNAVAILABLE`. Another
+    connection may reach that.
+    """
+    ERROR_REASON_OFFSET_BEYOND_END: _ErrorReason.ValueType  # 40
+    """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The machine-readable reasons of errors.
@@ -203,4 +230,31 @@ ERROR_REASON_RUN_DELETED: ErrorReason.ValueType  # 32
 """`NOT_FOUND`: there was such a run, and it was deleted. Who could not see it is told
 `RUN_NOT_FOUND`.
 """
+ERROR_REASON_OUTPUT_GONE: ErrorReason.ValueType  # 33
+"""The published file is not there any more: `NOT_FOUND`."""
+ERROR_REASON_OUTPUT_NOT_REGULAR: ErrorReason.ValueType  # 34
+"""What was published is a link, a device, a socket or a pipe now, or is behind a link:
+`FAILED_PRECONDITION`. Such things are never read.
+"""
+ERROR_REASON_OUTPUT_UNREADABLE: ErrorReason.ValueType  # 35
+"""The system on which the file is refuses to read it: `FAILED_PRECONDITION`."""
+ERROR_REASON_OUTPUT_CHANGED: ErrorReason.ValueType  # 36
+"""The file was written since it was published, or since the version that was asked for, or while
+it was read: `FAILED_PRECONDITION`, metadata `size_bytes` (now) where known. Data that came
+before on the same stream may be of both versions.
+"""
+ERROR_REASON_NO_READER: ErrorReason.ValueType  # 37
+"""Nobody can read the file for us, as the run was launched by no agent, or its runner reads no
+files: `FAILED_PRECONDITION`. Its `location` says where it is.
+"""
+ERROR_REASON_AGENT_AWAY: ErrorReason.ValueType  # 38
+"""The run's agent is not connected, or went away while it read: `UNAVAILABLE`, metadata
+`offset`, behind the last byte that was sent, with a `RetryInfo`.
+"""
+ERROR_REASON_AGENT_ELSEWHERE: ErrorReason.ValueType  # 39
+"""The run's agent is connected to another replica of the service: `UNAVAILABLE`. Another
+connection may reach that.
+"""
+ERROR_REASON_OFFSET_BEYOND_END: ErrorReason.ValueType  # 40
+"""The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from ...runs.v1 import output_pb2 as trackside_dot_runs_dot_v1_dot_output__pb2
 from ...runs.v1 import run_pb2 as trackside_dot_runs_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trackside/runners/v1/runners_service.proto\x12\x14trackside.runners.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btrackside/runs/v1/run.proto\"\xb8\x01\n\x0e\x43onnectRequest\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.trackside.runners.v1.HelloH\x00\x12\x30\n\x07renewal\x18\x02 \x01(\x0b\x32\x1d.trackside.runners.v1.RenewalH\x00\x12;\n\rlaunch_stored\x18\x03 \x01(\x0b\x32\".trackside.runners.v1.LaunchStoredH\x00\x42\t\n\x07request\"\x82\x01\n\x05Hello\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x32\n\x07runners\x18\x04 \x03(\x0b\x32!.trackside.runners.v1.RunnerOffer\x12\x14\n\x0cheld_run_ids\x18\x05 \x03(\t\"<\n\x0bRunnerOffer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\x02 \x01(\x05\x12\r\n\x05\x66\x61ult\x18\x03 \x01(\t\"}\n\x07Renewal\x12@\n\nfree_slots\x18\x01 \x03(\x0b\x32,.trackside.runners.v1.Renewal.FreeSlotsEntry\x1a\x30\n\x0e\x46reeSlotsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\x1e\n\x0cLaunchStored\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\xb9\x01\n\x0f\x43onnectResponse\x12\x30\n\x07welcome\x18\x01 \x01(\x0b\x32\x1d.trackside.runners.v1.WelcomeH\x00\x12\x36\n\nassignment\x18\x02 \x01(\x0b\x32 .trackside.runners.v1.AssignmentH\x00\x12\x30\n\x07\x63ommand\x18\x03 \x01(\x0b\x32\x1d.trackside.runners.v1.CommandH\x00\x42\n\n\x08response\"<\n\x07Welcome\x12\x31\n\x0elease_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"I\n\nAssignment\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x16.trackside.runs.v1.Run\x12\x16\n\x0ereporter_token\x18\x02 \x01(\t\"M\n\x07\x43ommand\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x32\n\x07\x63ontrol\x18\x02 \x01(\x0b\x32!.trackside.runs.v1.ControlRequest\"\x14\n\x12ListRunnersRequest\"D\n\x13ListRunnersResponse\x12-\n\x07runners\x18\x01 \x03(\x0b\x32\x1c.trackside.runners.v1.Runner\"\xc5\x01\n\x06Runner\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x10\n\x08\x63\x61pacity\x18\x05 \x01(\x05\x12\x14\n\x0c\x61\x63tive_count\x18\x06 \x01(\x05\x12\r\n\x05\x66\x61ult\x18\x07 \x01(\t\x12\x32\n\x0eheartbeat_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\t \x01(\t2\xd0\x01\n\x0eRunnersService\x12Z\n\x07\x43onnect\x12$.trackside.runners.v1.ConnectRequest\x1a%.trackside.runners.v1.ConnectResponse(\x01\x30\x01\x12\x62\n\x0bListRunners\x12(.trackside.runners.v1.ListRunnersRequest\x1a).trackside.runners.v1.ListRunnersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trackside/runners/v1/runners_service.proto\x12\x14trackside.runners.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etrackside/runs/v1/output.proto\x1a\x1btrackside/runs/v1/run.proto\"\xb8\x01\n\x0e\x43onnectRequest\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.trackside.runners.v1.HelloH\x00\x12\x30\n\x07renewal\x18\x02 \x01(\x0b\x32\x1d.trackside.runners.v1.RenewalH\x00\x12;\n\rlaunch_stored\x18\x03 \x01(\x0b\x32\".trackside.runners.v1.LaunchStoredH\x00\x42\t\n\x07request\"\x82\x01\n\x05Hello\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x32\n\x07runners\x18\x04 \x03(\x0b\x32!.trackside.runners.v1.RunnerOffer\x12\x14\n\x0cheld_run_ids\x18\x05 \x03(\t\"<\n\x0bRunnerOffer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\x02 \x01(\x05\x12\r\n\x05\x66\x61ult\x18\x03 \x01(\t\"}\n\x07Renewal\x12@\n\nfree_slots\x18\x01 \x03(\x0b\x32,.trackside.runners.v1.Renewal.FreeSlotsEntry\x1a\x30\n\x0e\x46reeSlotsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\x1e\n\x0cLaunchStored\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\xe9\x01\n\x0f\x43onnectResponse\x12\x30\n\x07welcome\x18\x01 \x01(\x0b\x32\x1d.trackside.runners.v1.WelcomeH\x00\x12\x36\n\nassignment\x18\x02 \x01(\x0b\x32 .trackside.runners.v1.AssignmentH\x00\x12\x30\n\x07\x63ommand\x18\x03 \x01(\x0b\x32\x1d.trackside.runners.v1.CommandH\x00\x12.\n\x04read\x18\x04 \x01(\x0b\x32\x1e.trackside.runners.v1.FileReadH\x00\x42\n\n\x08response\"<\n\x07Welcome\x12\x31\n\x0elease_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"I\n\nAssignment\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x16.trackside.runs.v1.Run\x12\x16\n\x0ereporter_token\x18\x02 \x01(\t\"M\n\x07\x43ommand\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x32\n\x07\x63ontrol\x18\x02 \x01(\x0b\x32!.trackside.runs.v1.ControlRequest\"}\n\x08\x46ileRead\x12\x0f\n\x07read_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06runner\x18\x03 \x01(\t\x12\x10\n\x08location\x18\x04 \x01(\t\x12\x0e\n\x06member\x18\x05 \x01(\t\x12\x0e\n\x06offset\x18\x06 \x01(\x03\x12\x0e\n\x06length\x18\x07 \x01(\x03\"\x85\x02\n\x0fSendFileRequest\x12\x0f\n\x07read_id\x18\x01 \x01(\t\x12-\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x1d.trackside.runs.v1.OutputFileH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\x33\n\x07members\x18\x04 \x01(\x0b\x32 .trackside.runs.v1.OutputMembersH\x00\x12\x34\n\x07refusal\x18\x05 \x01(\x0b\x32!.trackside.runners.v1.FileRefusalH\x00\x12,\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x1d.trackside.runners.v1.FileEndH\x00\x42\t\n\x07request\"S\n\x0b\x46ileRefusal\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32%.trackside.runners.v1.FileRefusalKind\x12\x0f\n\x07message\x18\x02 \x01(\t\"\t\n\x07\x46ileEnd\"\x12\n\x10SendFileResponse\"\x14\n\x12ListRunnersRequest\"D\n\x13ListRunnersResponse\x12-\n\x07runners\x18\x01 \x03(\x0b\x32\x1c.trackside.runners.v1.Runner\"\xc5\x01\n\x06Runner\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x10\n\x08\x63\x61pacity\x18\x05 \x01(\x05\x12\x14\n\x0c\x61\x63tive_count\x18\x06 \x01(\x05\x12\r\n\x05\x66\x61ult\x18\x07 \x01(\t\x12\x32\n\x0eheartbeat_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\t \x01(\t*\xfa\x01\n\x0f\x46ileRefusalKind\x12!\n\x1d\x46ILE_REFUSAL_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46ILE_REFUSAL_KIND_GONE\x10\x01\x12!\n\x1d\x46ILE_REFUSAL_KIND_NOT_REGULAR\x10\x02\x12 \n\x1c\x46ILE_REFUSAL_KIND_UNREADABLE\x10\x03\x12\x1d\n\x19\x46ILE_REFUSAL_KIND_CHANGED\x10\x04\x12!\n\x1d\x46ILE_REFUSAL_KIND_UNSUPPORTED\x10\x05\x12!\n\x1d\x46ILE_REFUSAL_KIND_UNAVAILABLE\x10\x06\x32\xaf\x02\n\x0eRunnersService\x12Z\n\x07\x43onnect\x12$.trackside.runners.v1.ConnectRequest\x1a%.trackside.runners.v1.ConnectResponse(\x01\x30\x01\x12]\n\x08SendFile\x12%.trackside.runners.v1.SendFileRequest\x1a&.trackside.runners.v1.SendFileResponse(\x01\x30\x01\x12\x62\n\x0bListRunners\x12(.trackside.runners.v1.ListRunnersRequest\x1a).trackside.runners.v1.ListRunnersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,32 +37,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RENEWAL_FREESLOTSENTRY']._loaded_options = None
   _globals['_RENEWAL_FREESLOTSENTRY']._serialized_options = b'8\001'
-  _globals['_CONNECTREQUEST']._serialized_start=163
-  _globals['_CONNECTREQUEST']._serialized_end=347
-  _globals['_HELLO']._serialized_start=350
-  _globals['_HELLO']._serialized_end=480
-  _globals['_RUNNEROFFER']._serialized_start=482
-  _globals['_RUNNEROFFER']._serialized_end=542
-  _globals['_RENEWAL']._serialized_start=544
-  _globals['_RENEWAL']._serialized_end=669
-  _globals['_RENEWAL_FREESLOTSENTRY']._serialized_start=621
-  _globals['_RENEWAL_FREESLOTSENTRY']._serialized_end=669
-  _globals['_LAUNCHSTORED']._serialized_start=671
-  _globals['_LAUNCHSTORED']._serialized_end=701
-  _globals['_CONNECTRESPONSE']._serialized_start=704
-  _globals['_CONNECTRESPONSE']._serialized_end=889
-  _globals['_WELCOME']._serialized_start=891
-  _globals['_WELCOME']._serialized_end=951
-  _globals['_ASSIGNMENT']._serialized_start=953
-  _globals['_ASSIGNMENT']._serialized_end=1026
-  _globals['_COMMAND']._serialized_start=1028
-  _globals['_COMMAND']._serialized_end=1105
-  _globals['_LISTRUNNERSREQUEST']._serialized_start=1107
-  _globals['_LISTRUNNERSREQUEST']._serialized_end=1127
-  _globals['_LISTRUNNERSRESPONSE']._serialized_start=1129
-  _globals['_LISTRUNNERSRESPONSE']._serialized_end=1197
-  _globals['_RUNNER']._serialized_start=1200
-  _globals['_RUNNER']._serialized_end=1397
-  _globals['_RUNNERSSERVICE']._serialized_start=1400
-  _globals['_RUNNERSSERVICE']._serialized_end=1608
+  _globals['_FILEREFUSALKIND']._serialized_start=1987
+  _globals['_FILEREFUSALKIND']._serialized_end=2237
+  _globals['_CONNECTREQUEST']._serialized_start=195
+  _globals['_CONNECTREQUEST']._serialized_end=379
+  _globals['_HELLO']._serialized_start=382
+  _globals['_HELLO']._serialized_end=512
+  _globals['_RUNNEROFFER']._serialized_start=514
+  _globals['_RUNNEROFFER']._serialized_end=574
+  _globals['_RENEWAL']._serialized_start=576
+  _globals['_RENEWAL']._serialized_end=701
+  _globals['_RENEWAL_FREESLOTSENTRY']._serialized_start=653
+  _globals['_RENEWAL_FREESLOTSENTRY']._serialized_end=701
+  _globals['_LAUNCHSTORED']._serialized_start=703
+  _globals['_LAUNCHSTORED']._serialized_end=733
+  _globals['_CONNECTRESPONSE']._serialized_start=736
+  _globals['_CONNECTRESPONSE']._serialized_end=969
+  _globals['_WELCOME']._serialized_start=971
+  _globals['_WELCOME']._serialized_end=1031
+  _globals['_ASSIGNMENT']._serialized_start=1033
+  _globals['_ASSIGNMENT']._serialized_end=1106
+  _globals['_COMMAND']._serialized_start=1108
+  _globals['_COMMAND']._serialized_end=1185
+  _globals['_FILEREAD']._serialized_start=1187
+  _globals['_FILEREAD']._serialized_end=1312
+  _globals['_SENDFILEREQUEST']._serialized_start=1315
+  _globals['_SENDFILEREQUEST']._serialized_end=1576
+  _globals['_FILEREFUSAL']._serialized_start=1578
+  _globals['_FILEREFUSAL']._serialized_end=1661
+  _globals['_FILEEND']._serialized_start=1663
+  _globals['_FILEEND']._serialized_end=1672
+  _globals['_SENDFILERESPONSE']._serialized_start=1674
+  _globals['_SENDFILERESPONSE']._serialized_end=1692
+  _globals['_LISTRUNNERSREQUEST']._serialized_start=1694
+  _globals['_LISTRUNNERSREQUEST']._serialized_end=1714
+  _globals['_LISTRUNNERSRESPONSE']._serialized_start=1716
+  _globals['_LISTRUNNERSRESPONSE']._serialized_end=1784
+  _globals['_RUNNER']._serialized_start=1787
+  _globals['_RUNNER']._serialized_end=1984
+  _globals['_RUNNERSSERVICE']._serialized_start=2240
+  _globals['_RUNNERSSERVICE']._serialized_end=2543
 # @@protoc_insertion_point(module_scope)

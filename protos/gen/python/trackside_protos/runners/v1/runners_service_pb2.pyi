@@ -9,6 +9,8 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from ...runs.v1 import output_pb2 as _output_pb2
 from ...runs.v1 import run_pb2 as _run_pb2
 import builtins as _builtins
 import sys
@@ -20,6 +22,46 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _FileRefusalKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FileRefusalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileRefusalKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILE_REFUSAL_KIND_UNSPECIFIED: _FileRefusalKind.ValueType  # 0
+    """Not said."""
+    FILE_REFUSAL_KIND_GONE: _FileRefusalKind.ValueType  # 1
+    """There is nothing of this name any more."""
+    FILE_REFUSAL_KIND_NOT_REGULAR: _FileRefusalKind.ValueType  # 2
+    """It is a link, or behind one, or a device, a socket or a pipe."""
+    FILE_REFUSAL_KIND_UNREADABLE: _FileRefusalKind.ValueType  # 3
+    """The system refuses, for want of a right or for a fault of the disk."""
+    FILE_REFUSAL_KIND_CHANGED: _FileRefusalKind.ValueType  # 4
+    """It was written while it was read: what was sent may be of both."""
+    FILE_REFUSAL_KIND_UNSUPPORTED: _FileRefusalKind.ValueType  # 5
+    """The runner reads no files, or is not offered any more."""
+    FILE_REFUSAL_KIND_UNAVAILABLE: _FileRefusalKind.ValueType  # 6
+    """The engine does not answer, or the agent reads too much already: later it may."""
+
+class FileRefusalKind(_FileRefusalKind, metaclass=_FileRefusalKindEnumTypeWrapper):
+    """Why a file is not read."""
+
+FILE_REFUSAL_KIND_UNSPECIFIED: FileRefusalKind.ValueType  # 0
+"""Not said."""
+FILE_REFUSAL_KIND_GONE: FileRefusalKind.ValueType  # 1
+"""There is nothing of this name any more."""
+FILE_REFUSAL_KIND_NOT_REGULAR: FileRefusalKind.ValueType  # 2
+"""It is a link, or behind one, or a device, a socket or a pipe."""
+FILE_REFUSAL_KIND_UNREADABLE: FileRefusalKind.ValueType  # 3
+"""The system refuses, for want of a right or for a fault of the disk."""
+FILE_REFUSAL_KIND_CHANGED: FileRefusalKind.ValueType  # 4
+"""It was written while it was read: what was sent may be of both."""
+FILE_REFUSAL_KIND_UNSUPPORTED: FileRefusalKind.ValueType  # 5
+"""The runner reads no files, or is not offered any more."""
+FILE_REFUSAL_KIND_UNAVAILABLE: FileRefusalKind.ValueType  # 6
+"""The engine does not answer, or the agent reads too much already: later it may."""
+Global___FileRefusalKind: _TypeAlias = FileRefusalKind  # noqa: Y015
 
 @_typing.final
 class ConnectRequest(_message.Message):
@@ -206,6 +248,7 @@ class ConnectResponse(_message.Message):
     WELCOME_FIELD_NUMBER: _builtins.int
     ASSIGNMENT_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """The agent is taken."""
@@ -220,18 +263,25 @@ class ConnectResponse(_message.Message):
         `ControlReport` acknowledges it.
         """
 
+    @_builtins.property
+    def read(self) -> Global___FileRead:
+        """A file to be read, or a folder to be listed, by `SendFile`. Asked once; who waits for it asks
+        again when nothing comes.
+        """
+
     def __init__(
         self,
         *,
         welcome: Global___Welcome | None = ...,
         assignment: Global___Assignment | None = ...,
         command: Global___Command | None = ...,
+        read: Global___FileRead | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "command", b"command", "response", b"response", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "command", b"command", "read", b"read", "response", b"response", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "command", b"command", "response", b"response", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "command", b"command", "read", b"read", "response", b"response", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["welcome", "assignment", "command"]  # noqa: Y015
+    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["welcome", "assignment", "command", "read"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 
@@ -316,6 +366,164 @@ class Command(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Command: _TypeAlias = Command  # noqa: Y015
+
+@_typing.final
+class FileRead(_message.Message):
+    """Asks to read a file that a run has published, or to list a folder."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READ_ID_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    RUNNER_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    read_id: _builtins.str
+    """Names the read."""
+    run_id: _builtins.str
+    """Which run."""
+    runner: _builtins.str
+    """The runner that knows where the run's files are."""
+    location: _builtins.str
+    """Where it is, as it was published."""
+    member: _builtins.str
+    """The path of a file below that folder; empty: the file itself, or the folder to be listed."""
+    offset: _builtins.int
+    """Where to begin, in bytes."""
+    length: _builtins.int
+    """At most this many bytes; 0: to the end."""
+    def __init__(
+        self,
+        *,
+        read_id: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        runner: _builtins.str = ...,
+        location: _builtins.str = ...,
+        member: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        length: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["length", b"length", "location", b"location", "member", b"member", "offset", b"offset", "read_id", b"read_id", "run_id", b"run_id", "runner", b"runner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileRead: _TypeAlias = FileRead  # noqa: Y015
+
+@_typing.final
+class SendFileRequest(_message.Message):
+    """Carries what was read, in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READ_ID_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    read_id: _builtins.str
+    """Names the read. In the first request only."""
+    data: _builtins.bytes
+    """The next bytes of the file, 1 to 262,144."""
+    @_builtins.property
+    def file(self) -> _output_pb2.OutputFile:
+        """It is a file, and this is how it is now. Comes before its data."""
+
+    @_builtins.property
+    def members(self) -> _output_pb2.OutputMembers:
+        """It is a folder, and these are more of its files. There is at least one such page."""
+
+    @_builtins.property
+    def refusal(self) -> Global___FileRefusal:
+        """It cannot be read, or no further. The last request."""
+
+    @_builtins.property
+    def end(self) -> Global___FileEnd:
+        """Everything was sent. The last request."""
+
+    def __init__(
+        self,
+        *,
+        read_id: _builtins.str = ...,
+        file: _output_pb2.OutputFile | None = ...,
+        data: _builtins.bytes = ...,
+        members: _output_pb2.OutputMembers | None = ...,
+        refusal: Global___FileRefusal | None = ...,
+        end: Global___FileEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "end", b"end", "file", b"file", "members", b"members", "refusal", b"refusal", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "end", b"end", "file", b"file", "members", b"members", "read_id", b"read_id", "refusal", b"refusal", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["file", "data", "members", "refusal", "end"]  # noqa: Y015
+    _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
+
+Global___SendFileRequest: _TypeAlias = SendFileRequest  # noqa: Y015
+
+@_typing.final
+class FileRefusal(_message.Message):
+    """Says why a file is not read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    kind: Global___FileRefusalKind.ValueType
+    """Why."""
+    message: _builtins.str
+    """One sentence for people."""
+    def __init__(
+        self,
+        *,
+        kind: Global___FileRefusalKind.ValueType = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileRefusal: _TypeAlias = FileRefusal  # noqa: Y015
+
+@_typing.final
+class FileEnd(_message.Message):
+    """Says that everything was sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileEnd: _TypeAlias = FileEnd  # noqa: Y015
+
+@_typing.final
+class SendFileResponse(_message.Message):
+    """Answers that everything was taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendFileResponse: _TypeAlias = SendFileResponse  # noqa: Y015
 
 @_typing.final
 class ListRunnersRequest(_message.Message):

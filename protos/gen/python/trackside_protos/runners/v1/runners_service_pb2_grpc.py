@@ -40,6 +40,11 @@ class RunnersServiceStub:
                 request_serializer=trackside_dot_runners_dot_v1_dot_runners__service__pb2.ConnectRequest.SerializeToString,
                 response_deserializer=trackside_dot_runners_dot_v1_dot_runners__service__pb2.ConnectResponse.FromString,
                 _registered_method=True)
+        self.SendFile = channel.stream_stream(
+                '/trackside.runners.v1.RunnersService/SendFile',
+                request_serializer=trackside_dot_runners_dot_v1_dot_runners__service__pb2.SendFileRequest.SerializeToString,
+                response_deserializer=trackside_dot_runners_dot_v1_dot_runners__service__pb2.SendFileResponse.FromString,
+                _registered_method=True)
         self.ListRunners = channel.unary_unary(
                 '/trackside.runners.v1.RunnersService/ListRunners',
                 request_serializer=trackside_dot_runners_dot_v1_dot_runners__service__pb2.ListRunnersRequest.SerializeToString,
@@ -63,6 +68,18 @@ class RunnersServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SendFile(self, request_iterator, context):
+        """Takes in what an agent was asked to read, as a stream of its own, so that large files do not
+        stand in the way of what else is said.
+
+        The first request names the read; the last one is the `end` or a refusal. One response comes, when
+        all of it was taken; the stream ends without one as soon as nobody waits for the rest. Fails with
+        `NOT_FOUND`, reason `PART_NOT_FOUND`, when nobody waits for that read here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRunners(self, request, context):
         """Lists the runners that agents offer or have offered.
         """
@@ -77,6 +94,11 @@ def add_RunnersServiceServicer_to_server(servicer, server):
                     servicer.Connect,
                     request_deserializer=trackside_dot_runners_dot_v1_dot_runners__service__pb2.ConnectRequest.FromString,
                     response_serializer=trackside_dot_runners_dot_v1_dot_runners__service__pb2.ConnectResponse.SerializeToString,
+            ),
+            'SendFile': grpc.stream_stream_rpc_method_handler(
+                    servicer.SendFile,
+                    request_deserializer=trackside_dot_runners_dot_v1_dot_runners__service__pb2.SendFileRequest.FromString,
+                    response_serializer=trackside_dot_runners_dot_v1_dot_runners__service__pb2.SendFileResponse.SerializeToString,
             ),
             'ListRunners': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRunners,
@@ -112,6 +134,33 @@ class RunnersService:
             '/trackside.runners.v1.RunnersService/Connect',
             trackside_dot_runners_dot_v1_dot_runners__service__pb2.ConnectRequest.SerializeToString,
             trackside_dot_runners_dot_v1_dot_runners__service__pb2.ConnectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendFile(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/trackside.runners.v1.RunnersService/SendFile',
+            trackside_dot_runners_dot_v1_dot_runners__service__pb2.SendFileRequest.SerializeToString,
+            trackside_dot_runners_dot_v1_dot_runners__service__pb2.SendFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,14 @@ class RunnersServiceStub:
     Fails with `ABORTED`, reason `AGENT_REPLACED`, when a later connection with the same
     agent id takes over.
     """
+    SendFile: _grpc.StreamStreamMultiCallable[_runners_service_pb2.SendFileRequest, _runners_service_pb2.SendFileResponse]
+    """Takes in what an agent was asked to read, as a stream of its own, so that large files do not
+    stand in the way of what else is said.
+
+    The first request names the read; the last one is the `end` or a refusal. One response comes, when
+    all of it was taken; the stream ends without one as soon as nobody waits for the rest. Fails with
+    `NOT_FOUND`, reason `PART_NOT_FOUND`, when nobody waits for that read here.
+    """
     ListRunners: _grpc.UnaryUnaryMultiCallable[_runners_service_pb2.ListRunnersRequest, _runners_service_pb2.ListRunnersResponse]
     """Lists the runners that agents offer or have offered."""
 
@@ -56,6 +64,14 @@ class RunnersServiceAsyncStub(RunnersServiceStub):
     is renewed by any request; an agent sends a `Renewal` at least every 10 seconds.
     Fails with `ABORTED`, reason `AGENT_REPLACED`, when a later connection with the same
     agent id takes over.
+    """
+    SendFile: _aio.StreamStreamMultiCallable[_runners_service_pb2.SendFileRequest, _runners_service_pb2.SendFileResponse]  # type: ignore[assignment]
+    """Takes in what an agent was asked to read, as a stream of its own, so that large files do not
+    stand in the way of what else is said.
+
+    The first request names the read; the last one is the `end` or a refusal. One response comes, when
+    all of it was taken; the stream ends without one as soon as nobody waits for the rest. Fails with
+    `NOT_FOUND`, reason `PART_NOT_FOUND`, when nobody waits for that read here.
     """
     ListRunners: _aio.UnaryUnaryMultiCallable[_runners_service_pb2.ListRunnersRequest, _runners_service_pb2.ListRunnersResponse]  # type: ignore[assignment]
     """Lists the runners that agents offer or have offered."""
@@ -75,6 +91,20 @@ class RunnersServiceServicer(metaclass=_abc_1.ABCMeta):
         is renewed by any request; an agent sends a `Renewal` at least every 10 seconds.
         Fails with `ABORTED`, reason `AGENT_REPLACED`, when a later connection with the same
         agent id takes over.
+        """
+
+    @_abc_1.abstractmethod
+    def SendFile(
+        self,
+        request_iterator: _MaybeAsyncIterator[_runners_service_pb2.SendFileRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_runners_service_pb2.SendFileResponse], _abc.AsyncIterator[_runners_service_pb2.SendFileResponse]]:
+        """Takes in what an agent was asked to read, as a stream of its own, so that large files do not
+        stand in the way of what else is said.
+
+        The first request names the read; the last one is the `end` or a refusal. One response comes, when
+        all of it was taken; the stream ends without one as soon as nobody waits for the rest. Fails with
+        `NOT_FOUND`, reason `PART_NOT_FOUND`, when nobody waits for that read here.
         """
 
     @_abc_1.abstractmethod

@@ -25,15 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrackside/runs/v1/output.proto\x12\x11trackside.runs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\x02\n\x06Output\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x1d\n\x10\x63ompressed_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x63hecksum\x18\x04 \x01(\t\x12\x0e\n\x06\x65xists\x18\x05 \x01(\x08\x12+\n\x04kind\x18\x06 \x01(\x0e\x32\x1d.trackside.runs.v1.OutputKind\x12\x12\n\nmedia_type\x18\x07 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\x12\x0f\n\x07task_id\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04late\x18\x0b \x01(\x08\x12\x10\n\x08location\x18\x0c \x01(\t\x12\x10\n\x08sequence\x18\r \x01(\x03\x42\x13\n\x11_compressed_bytes*n\n\nOutputKind\x12\x1b\n\x17OUTPUT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTPUT_KIND_DATA\x10\x01\x12\x16\n\x12OUTPUT_KIND_REPORT\x10\x02\x12\x15\n\x11OUTPUT_KIND_MODEL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrackside/runs/v1/output.proto\x12\x11trackside.runs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xca\x02\n\x06Output\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x1d\n\x10\x63ompressed_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x63hecksum\x18\x04 \x01(\t\x12\x0e\n\x06\x65xists\x18\x05 \x01(\x08\x12+\n\x04kind\x18\x06 \x01(\x0e\x32\x1d.trackside.runs.v1.OutputKind\x12\x12\n\nmedia_type\x18\x07 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\x12\x0f\n\x07task_id\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04late\x18\x0b \x01(\x08\x12\x10\n\x08location\x18\x0c \x01(\t\x12\x10\n\x08sequence\x18\r \x01(\x03\x42\x13\n\x11_compressed_bytes\"1\n\nOutputFile\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0f\n\x07version\x18\x02 \x01(\t\"X\n\rOutputMembers\x12\x30\n\x07members\x18\x01 \x03(\x0b\x32\x1f.trackside.runs.v1.OutputMember\x12\x15\n\rskipped_count\x18\x02 \x01(\x03\"0\n\x0cOutputMember\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03*n\n\nOutputKind\x12\x1b\n\x17OUTPUT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTPUT_KIND_DATA\x10\x01\x12\x16\n\x12OUTPUT_KIND_REPORT\x10\x02\x12\x15\n\x11OUTPUT_KIND_MODEL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trackside_protos.runs.v1.output_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTPUTKIND']._serialized_start=419
-  _globals['_OUTPUTKIND']._serialized_end=529
+  _globals['_OUTPUTKIND']._serialized_start=610
+  _globals['_OUTPUTKIND']._serialized_end=720
   _globals['_OUTPUT']._serialized_start=87
   _globals['_OUTPUT']._serialized_end=417
+  _globals['_OUTPUTFILE']._serialized_start=419
+  _globals['_OUTPUTFILE']._serialized_end=468
+  _globals['_OUTPUTMEMBERS']._serialized_start=470
+  _globals['_OUTPUTMEMBERS']._serialized_end=558
+  _globals['_OUTPUTMEMBER']._serialized_start=560
+  _globals['_OUTPUTMEMBER']._serialized_end=608
 # @@protoc_insertion_point(module_scope)

@@ -744,6 +744,94 @@ class ListOutputsResponse(_message.Message):
 Global___ListOutputsResponse: _TypeAlias = ListOutputsResponse  # noqa: Y015
 
 @_typing.final
+class ReadOutputRequest(_message.Message):
+    """Asks for the contents of an output."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    MEMBER_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ACCEPT_CHANGED_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """Which run."""
+    path: _builtins.str
+    """The output's path, as `ListOutputs` tells it."""
+    member: _builtins.str
+    """Of a folder: the path of one of its files, as its pages tell it. Empty: the file itself, or
+    which files the folder has.
+    """
+    offset: _builtins.int
+    """Where to begin: bytes from 0 to the size."""
+    length: _builtins.int
+    """At most this many bytes; 0: to the end."""
+    version: _builtins.str
+    """Only if the file is still of this version, told by an earlier read; empty: any."""
+    accept_changed: _builtins.bool
+    """Whether it may be of another size than was published."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        path: _builtins.str = ...,
+        member: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        length: _builtins.int = ...,
+        version: _builtins.str = ...,
+        accept_changed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_changed", b"accept_changed", "length", b"length", "member", b"member", "offset", b"offset", "path", b"path", "run_id", b"run_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadOutputRequest: _TypeAlias = ReadOutputRequest  # noqa: Y015
+
+@_typing.final
+class ReadOutputResponse(_message.Message):
+    """Carries an output's contents, in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes of the file, at most 256 KiB."""
+    @_builtins.property
+    def output(self) -> _output_pb2.Output:
+        """What was published. In the first response, alone or with `file`."""
+
+    @_builtins.property
+    def file(self) -> _output_pb2.OutputFile:
+        """The file as it is now, unless it is a folder. In the first response."""
+
+    @_builtins.property
+    def members(self) -> _output_pb2.OutputMembers:
+        """The next files of the folder."""
+
+    def __init__(
+        self,
+        *,
+        output: _output_pb2.Output | None = ...,
+        file: _output_pb2.OutputFile | None = ...,
+        data: _builtins.bytes = ...,
+        members: _output_pb2.OutputMembers | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "members", b"members", "output", b"output"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "file", b"file", "members", b"members", "output", b"output"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadOutputResponse: _TypeAlias = ReadOutputResponse  # noqa: Y015
+
+@_typing.final
 class ListChangesRequest(_message.Message):
     """Asks for changes."""
 

@@ -103,6 +103,11 @@ class RunsServiceStub:
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListOutputsRequest.SerializeToString,
                 response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListOutputsResponse.FromString,
                 _registered_method=True)
+        self.ReadOutput = channel.unary_stream(
+                '/trackside.runs.v1.RunsService/ReadOutput',
+                request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputRequest.SerializeToString,
+                response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputResponse.FromString,
+                _registered_method=True)
         self.ListChanges = channel.unary_unary(
                 '/trackside.runs.v1.RunsService/ListChanges',
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListChangesRequest.SerializeToString,
@@ -259,6 +264,25 @@ class RunsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadOutput(self, request, context):
+        """Streams a published file, or a part of it; of a published folder, which files it has.
+
+        The first response tells the output and, of a file, what it is now; all others carry data, or
+        pages of a folder's files. The agent of the run reads, so the run may have ended long ago. At most
+        8 reads of one caller and 16 at one agent are open at once: `RESOURCE_EXHAUSTED`, reason
+        `TOO_MANY_STREAMS`. To go on after `UNAVAILABLE`, call again with the `version`, from behind the
+        last byte received. That is reason `AGENT_AWAY` when the agent is not connected or has gone while it
+        read, and `AGENT_ELSEWHERE` when it is connected to another replica of this service. Fails with
+        `NOT_FOUND`, reason `PART_NOT_FOUND`, for what was never published, and reason
+        `OUTPUT_GONE` when the file is not there any more, which the output then says too; with
+        `FAILED_PRECONDITION`, reason `NO_READER`, when nobody can read it for us, `OUTPUT_NOT_REGULAR`
+        for what is no plain file (any more), `OUTPUT_UNREADABLE` when the system refuses,
+        `OUTPUT_CHANGED` when it was written since; with `OUT_OF_RANGE`, reason `OFFSET_BEYOND_END`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListChanges(self, request, context):
         """Lists the changes of a run that are kept, in order.
         """
@@ -382,6 +406,11 @@ def add_RunsServiceServicer_to_server(servicer, server):
                     servicer.ListOutputs,
                     request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListOutputsRequest.FromString,
                     response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListOutputsResponse.SerializeToString,
+            ),
+            'ReadOutput': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadOutput,
+                    request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputRequest.FromString,
+                    response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputResponse.SerializeToString,
             ),
             'ListChanges': grpc.unary_unary_rpc_method_handler(
                     servicer.ListChanges,
@@ -769,6 +798,33 @@ class RunsService:
             '/trackside.runs.v1.RunsService/ListOutputs',
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListOutputsRequest.SerializeToString,
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListOutputsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadOutput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/trackside.runs.v1.RunsService/ReadOutput',
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputRequest.SerializeToString,
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputResponse.FromString,
             options,
             channel_credentials,
             insecure,

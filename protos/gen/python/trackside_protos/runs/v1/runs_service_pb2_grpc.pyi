@@ -96,6 +96,21 @@ class RunsServiceStub:
     """Lists the processes of a run: its tasks counted by name."""
     ListOutputs: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ListOutputsRequest, _runs_service_pb2.ListOutputsResponse]
     """Lists the outputs of a run, in order of path."""
+    ReadOutput: _grpc.UnaryStreamMultiCallable[_runs_service_pb2.ReadOutputRequest, _runs_service_pb2.ReadOutputResponse]
+    """Streams a published file, or a part of it; of a published folder, which files it has.
+
+    The first response tells the output and, of a file, what it is now; all others carry data, or
+    pages of a folder's files. The agent of the run reads, so the run may have ended long ago. At most
+    8 reads of one caller and 16 at one agent are open at once: `RESOURCE_EXHAUSTED`, reason
+    `TOO_MANY_STREAMS`. To go on after `UNAVAILABLE`, call again with the `version`, from behind the
+    last byte received. That is reason `AGENT_AWAY` when the agent is not connected or has gone while it
+    read, and `AGENT_ELSEWHERE` when it is connected to another replica of this service. Fails with
+    `NOT_FOUND`, reason `PART_NOT_FOUND`, for what was never published, and reason
+    `OUTPUT_GONE` when the file is not there any more, which the output then says too; with
+    `FAILED_PRECONDITION`, reason `NO_READER`, when nobody can read it for us, `OUTPUT_NOT_REGULAR`
+    for what is no plain file (any more), `OUTPUT_UNREADABLE` when the system refuses,
+    `OUTPUT_CHANGED` when it was written since; with `OUT_OF_RANGE`, reason `OFFSET_BEYOND_END`.
+    """
     ListChanges: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ListChangesRequest, _runs_service_pb2.ListChangesResponse]
     """Lists the changes of a run that are kept, in order."""
     ReportRun: _grpc.StreamStreamMultiCallable[_runs_service_pb2.ReportRunRequest, _runs_service_pb2.ReportRunResponse]
@@ -195,6 +210,21 @@ class RunsServiceAsyncStub(RunsServiceStub):
     """Lists the processes of a run: its tasks counted by name."""
     ListOutputs: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ListOutputsRequest, _runs_service_pb2.ListOutputsResponse]  # type: ignore[assignment]
     """Lists the outputs of a run, in order of path."""
+    ReadOutput: _aio.UnaryStreamMultiCallable[_runs_service_pb2.ReadOutputRequest, _runs_service_pb2.ReadOutputResponse]  # type: ignore[assignment]
+    """Streams a published file, or a part of it; of a published folder, which files it has.
+
+    The first response tells the output and, of a file, what it is now; all others carry data, or
+    pages of a folder's files. The agent of the run reads, so the run may have ended long ago. At most
+    8 reads of one caller and 16 at one agent are open at once: `RESOURCE_EXHAUSTED`, reason
+    `TOO_MANY_STREAMS`. To go on after `UNAVAILABLE`, call again with the `version`, from behind the
+    last byte received. That is reason `AGENT_AWAY` when the agent is not connected or has gone while it
+    read, and `AGENT_ELSEWHERE` when it is connected to another replica of this service. Fails with
+    `NOT_FOUND`, reason `PART_NOT_FOUND`, for what was never published, and reason
+    `OUTPUT_GONE` when the file is not there any more, which the output then says too; with
+    `FAILED_PRECONDITION`, reason `NO_READER`, when nobody can read it for us, `OUTPUT_NOT_REGULAR`
+    for what is no plain file (any more), `OUTPUT_UNREADABLE` when the system refuses,
+    `OUTPUT_CHANGED` when it was written since; with `OUT_OF_RANGE`, reason `OFFSET_BEYOND_END`.
+    """
     ListChanges: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ListChangesRequest, _runs_service_pb2.ListChangesResponse]  # type: ignore[assignment]
     """Lists the changes of a run that are kept, in order."""
     ReportRun: _aio.StreamStreamMultiCallable[_runs_service_pb2.ReportRunRequest, _runs_service_pb2.ReportRunResponse]  # type: ignore[assignment]
@@ -369,6 +399,27 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runs_service_pb2.ListOutputsResponse, _abc.Awaitable[_runs_service_pb2.ListOutputsResponse]]:
         """Lists the outputs of a run, in order of path."""
+
+    @_abc_1.abstractmethod
+    def ReadOutput(
+        self,
+        request: _runs_service_pb2.ReadOutputRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_runs_service_pb2.ReadOutputResponse], _abc.AsyncIterator[_runs_service_pb2.ReadOutputResponse]]:
+        """Streams a published file, or a part of it; of a published folder, which files it has.
+
+        The first response tells the output and, of a file, what it is now; all others carry data, or
+        pages of a folder's files. The agent of the run reads, so the run may have ended long ago. At most
+        8 reads of one caller and 16 at one agent are open at once: `RESOURCE_EXHAUSTED`, reason
+        `TOO_MANY_STREAMS`. To go on after `UNAVAILABLE`, call again with the `version`, from behind the
+        last byte received. That is reason `AGENT_AWAY` when the agent is not connected or has gone while it
+        read, and `AGENT_ELSEWHERE` when it is connected to another replica of this service. Fails with
+        `NOT_FOUND`, reason `PART_NOT_FOUND`, for what was never published, and reason
+        `OUTPUT_GONE` when the file is not there any more, which the output then says too; with
+        `FAILED_PRECONDITION`, reason `NO_READER`, when nobody can read it for us, `OUTPUT_NOT_REGULAR`
+        for what is no plain file (any more), `OUTPUT_UNREADABLE` when the system refuses,
+        `OUTPUT_CHANGED` when it was written since; with `OUT_OF_RANGE`, reason `OFFSET_BEYOND_END`.
+        """
 
     @_abc_1.abstractmethod
     def ListChanges(
