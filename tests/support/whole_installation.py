@@ -19,8 +19,9 @@ _LISTENS: Final = re.compile(r"listens at (\S+)")
 class WholeInstallation:
     """A server with its agent; knows how to run commands against them."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, local_slots: int | None = None) -> None:
         self.home = home
+        self._settings = {"TRACKSIDE_LOCAL_SLOTS": str(local_slots)} if local_slots else {}
         self.address = "127.0.0.1:0"
         self.prefix: Sequence[str] = ()
         """What stands before the command that starts the server."""
@@ -31,7 +32,8 @@ class WholeInstallation:
     def environment(self) -> dict[str, str]:
         """What commands find the server by."""
         kept = {name: text for name, text in os.environ.items() if "TRACKSIDE" not in name}
-        return kept | {"TRACKSIDE_HOME": str(self.home), "TRACKSIDE_SERVER": self.address}
+        ours = {"TRACKSIDE_HOME": str(self.home), "TRACKSIDE_SERVER": self.address}
+        return kept | self._settings | ours
 
     def start(self) -> None:
         """Start the server, at its address of before if there was one; returns when it listens."""

@@ -62,10 +62,10 @@ def children_meant(runs: Iterable[Run]) -> int:
 
 
 def target_text(targets: Sequence[Run]) -> str:
-    """Return for example `2 runs and 18 of their children`."""
+    """Return for example `1 run and 18 of its children`."""
     children = children_meant(targets)
-    too = f" and {children} of their children" if children else ""
-    return f"{len(targets)} run{'' if len(targets) == 1 else 's'}{too}"
+    runs, whose = ("1 run", "its") if len(targets) == 1 else (f"{len(targets)} runs", "their")
+    return f"{runs} and {children} of {whose} children" if children else runs
 
 
 def ask(terminal: Terminal, deed: Deed, targets: Sequence[Run]) -> None:

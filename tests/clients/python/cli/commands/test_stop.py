@@ -107,7 +107,7 @@ def test_the_children_of_a_parent_are_counted_before_the_question(
 
     assert done.code == 1
     assert done.err.endswith(
-        "Stop 1 run and 18 of their children? [y/N] error: nothing was stopped\n"
+        "Stop 1 run and 18 of its children? [y/N] error: nothing was stopped\n"
     )
     assert not server.requests["StopRun"]
 

@@ -22,6 +22,7 @@ from trackside.client import filters, listing
 from trackside.client.connection import Connection
 from trackside.client.errors import AmbiguousNameError, NotFoundError, TracksideError
 from trackside.client.resolve import resolve_run
+from trackside_protos.metrics.v1.series_pb2 import Series
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.task_pb2 import Task, TaskState
 
@@ -30,6 +31,8 @@ PartT = TypeVar("PartT")
 _SHOWN: Final = 50
 _SHOWN_SERIES: Final = 12
 _LOG_LINES: Final = 10
+_OF_THE_MACHINE: Final = "system/"
+"""How keys begin that tell of processes and machine, of which each run has a dozen."""
 _OPEN: Final = (
     TaskState.TASK_STATE_RUNNING,
     TaskState.TASK_STATE_FAILED,
@@ -113,7 +116,7 @@ def load_page(connection: Connection, run_id: str, *, limit: int | None) -> RunP
         run=run,
         parent=_parent(connection, run),
         series=_or_missing(
-            lambda: list(listing.list_series(connection, run_id, limit=limit and _SHOWN_SERIES)),
+            lambda: _series(connection, run_id, only_scores=limit is not None),
             missing,
         ),
         outputs=list(listing.list_outputs(connection, run_id, limit=limit)),
@@ -133,6 +136,15 @@ def _or_missing(
     except TracksideError as error:
         missing.append(error)
         return ()
+
+
+def _series(connection: Connection, run_id: str, *, only_scores: bool) -> Sequence[Series]:
+    """Return a run's series; as scores the first few of what it measures itself."""
+    found = listing.list_series(connection, run_id)
+    if not only_scores:
+        return list(found)
+    scores = (series for series in found if not series.key.startswith(_OF_THE_MACHINE))
+    return list(islice(scores, _SHOWN_SERIES))
 
 
 def _parent(connection: Connection, run: Run) -> Run | None:

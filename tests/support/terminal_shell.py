@@ -1,0 +1,85 @@
+"""A shell with a person at its terminal, who types when it is their turn."""
+
+import fcntl
+import os
+import pty
+import select
+import shutil
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+INTERRUPT: Final = "\x03"
+_MARK: Final = "\x1e"
+"""Stands before each prompt, so that no output is taken for one."""
+_PROMPTING: Final = {"PROMPT_COMMAND": rf"printf '\x{ord(_MARK):x}'", "PS1": "$ "}
+_COLUMNS: Final = 400
+_PATIENCE_SECONDS: Final = 90.0
+
+
+class TerminalShell:
+    """A bash on a pseudo-terminal that can do nothing but write lines."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """Start it in a folder."""
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, _COLUMNS, 0, 0))
+        setsid, bash = shutil.which("setsid"), shutil.which("bash")
+        assert setsid
+        assert bash
+        self._process = subprocess.Popen(  # noqa: S603 - our own words
+            [setsid, "--ctty", bash, "--norc", "--noprofile", "-i"],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=folder,
+            env={**environment, "TERM": "dumb", "HISTFILE": "", **_PROMPTING},
+        )
+        os.close(theirs)
+        self.written = ""
+        """What the terminal shows since the last command was typed, with what is typed."""
+        self.answered = 0
+        """How much of that had been shown when something was typed last."""
+
+    def is_prompting(self) -> bool:
+        """Return whether the shell waits for a command."""
+        return self.written.endswith(_MARK + _PROMPTING["PS1"])
+
+    def begin(self, text: str) -> None:
+        """Type the first of a command, where the shell waits for one."""
+        self.wait_until(self.is_prompting)
+        self.written = ""
+        self.type(text)
+
+    def type(self, text: str) -> None:
+        """Type something more."""
+        self.answered = len(self.written)
+        os.write(self._ours, text.encode())
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Read what the shell writes until the condition holds.
+
+        Raises:
+            AssertionError: It does not come to hold.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not condition():
+            ready, _, _ = select.select([self._ours], [], [], deadline - time.monotonic())
+            assert ready, f"still waiting after {_PATIENCE_SECONDS:g} s:\n{self.written}"
+            text = os.read(self._ours, 1 << 16).decode(errors="replace")
+            self.written += text.replace("\r\n", "\n")
+
+    def finished(self) -> str:
+        """Wait for the next prompt and return what was written before it."""
+        self.wait_until(self.is_prompting)
+        return self.written.removesuffix(_MARK + _PROMPTING["PS1"])
+
+    def close(self) -> None:
+        """Hang up."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._ours)
