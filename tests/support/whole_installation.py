@@ -17,10 +17,14 @@ _LISTENS: Final = re.compile(r"listens at (\S+)")
 
 
 class WholeInstallation:
-    """A server with its agent; knows how to run commands against them."""
+    """A server with its agent; knows how to run commands against them.
 
-    def __init__(self, home: Path) -> None:
+    Settings are variables for both.
+    """
+
+    def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
+        self._settings = settings
         self.address = "127.0.0.1:0"
         self._up: subprocess.Popen[str] | None = None
         self._commands: list[subprocess.Popen[str]] = []
@@ -34,8 +38,9 @@ class WholeInstallation:
     def start(self) -> None:
         """Start the server, at its address of before if there was one; returns when it listens."""
         command = [TRACKSIDE, "up", "--listen", self.address]
+        environment = self.environment | self._settings
         self._up = subprocess.Popen(  # noqa: S603 - our own program
-            command, env=self.environment, stdout=subprocess.PIPE, text=True
+            command, env=environment, stdout=subprocess.PIPE, text=True
         )
         assert self._up.stdout is not None
         for line in self._up.stdout:
