@@ -1,6 +1,5 @@
 """Every run ends as its program did, whatever of ours is killed and whenever."""
 
-import os
 import random
 import signal
 import threading
@@ -18,7 +17,6 @@ from support.chance import seeded
 from support.eventually import eventually
 from support.plain_client import PlainClient
 from support.whole_installation import WholeInstallation
-from trackside_agent import detached
 from trackside_protos.runs.v1.run_pb2 import Launch, Run
 from trackside_protos.runs.v1.run_state_pb2 import RunState
 from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest
@@ -132,7 +130,7 @@ def kill_some(installation: WholeInstallation, folder: Path, chance: random.Rand
     """Kill the agent, the server or both, in any order, and start them again."""
     which = chance.choice(["agent", "server", "both", "both"])
     if which != "server":
-        kill_agent(installation)
+        installation.kill_agent()
     if which != "agent":
         installation.kill()
     if which == "both":
@@ -140,13 +138,7 @@ def kill_some(installation: WholeInstallation, folder: Path, chance: random.Rand
     if which != "agent":
         installation.start()
     if which != "server":
-        detached.start_detached(installation.home, installation.address)
-
-
-def kill_agent(installation: WholeInstallation) -> None:
-    agent = eventually(lambda: detached.find_running(installation.home))
-    os.kill(agent, signal.SIGKILL)
-    eventually(lambda: detached.find_running(installation.home) is None)
+        installation.start_agent()
 
 
 def let_programs_end_in_the_dark(folder: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from support.command_line import Done
+from support.eventually import eventually
+from trackside_agent import detached
 
 TRACKSIDE: Final = str(Path(sys.executable).with_name("trackside"))
 _LISTENS: Final = re.compile(r"listens at (\S+)")
@@ -55,6 +57,16 @@ class WholeInstallation:
         assert self._up is not None
         self._up.kill()
         self._reap()
+
+    def kill_agent(self) -> None:
+        """Kill the agent as a crash would; the server stays."""
+        agent = eventually(lambda: detached.find_running(self.home))
+        os.kill(agent, signal.SIGKILL)
+        eventually(lambda: detached.find_running(self.home) is None)
+
+    def start_agent(self) -> None:
+        """Start the agent, unless the server has started it already."""
+        detached.start_detached(self.home, self.address)
 
     def stop(self) -> int:
         """End server and agent as Ctrl-C does, and return the exit code."""
