@@ -1,5 +1,6 @@
 """Starts the command of a run, such that it cannot run before it is written down that it does."""
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -77,15 +78,20 @@ def _execute(folder: str, launch: Mapping[str, object], gate: int, failure: int)
             os.dup2(os.open(path, mode), place)
         _leave_for(launch)
     except BaseException as error:  # noqa: BLE001 - this is a copy of the supervisor, and must not go on as one
-        os.write(failure, _reason(error).encode())
+        os.write(failure, _reason(error, launch).encode(errors="replace"))
     finally:
         os._exit(UNSTARTED)
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError):
-        return f"'{error.filename}': {error.strerror}"
-    return repr(error)
+def _reason(error: BaseException, launch: Mapping[str, object]) -> str:
+    if not isinstance(error, OSError):
+        return repr(error)
+    reason = f"'{error.filename}': {error.strerror}"
+    command, environment = launch["command"], launch["environment"]
+    if error.errno == errno.E2BIG and isinstance(command, list) and isinstance(environment, dict):
+        size = sum(len(str(text)) for text in (*command, *environment, *environment.values()))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - texts
+        reason += f" (command and environment together: {size:,} characters)"
+    return reason
 
 
 def _leave_for(launch: Mapping[str, object]) -> None:
