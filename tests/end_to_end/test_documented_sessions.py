@@ -22,7 +22,7 @@ EXAMPLE: Final = ROOT / "clients/python/examples/digits/fit.py"
 @pytest.fixture
 def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WholeInstallation]:
     monkeypatch.setenv("LOGNAME", "ann")  # for whom the token of a new home speaks
-    installation = WholeInstallation(tmp_path / "home", local_slots=4)
+    installation = WholeInstallation(tmp_path / "home", TRACKSIDE_LOCAL_SLOTS="4")
     installation.start()
     yield installation
     assert installation.stop() == 0

@@ -96,8 +96,12 @@ class AgentProcess:
         return self.home / "agent" / "runs" / run_id
 
     def supervisor(self, run_id: str) -> Process:
+        return self.supervisors(run_id)[-1]
+
+    def supervisors(self, run_id: str) -> list[Process]:
+        """Return who was started to hold a run, the one that stands by first."""
         record = json.loads((self.folder(run_id) / "runner" / "start.json").read_text())
-        return Process(*record["supervisor"])
+        return [Process(*record[role]) for role in ("standby", "supervisor")]
 
     def clean_up(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -106,7 +110,8 @@ class AgentProcess:
             os.kill(detached, signal.SIGKILL)
         for run_id in self.run_ids:
             if (self.folder(run_id) / "runner" / "start.json").exists():
-                send(self.supervisor(run_id), signal.SIGKILL)
+                for supervisor in self.supervisors(run_id):
+                    send(supervisor, signal.SIGKILL)
             for process in marked(f"TRACKSIDE_RUN_ID={run_id}"):
                 send(process, signal.SIGKILL)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import secrets
 import signal
 import sys
@@ -84,15 +83,34 @@ class LocalRun:
     def processes(self) -> set[Process]:
         return marked(f"TRACKSIDE_RUN_ID={self.spec.run_id}")
 
+    def supervisors(self) -> list[Process]:
+        """Return whoever holds the run now, those that stand by first."""
+        now = Process(*self.record("state.json")["supervisor"])
+        known = {Process(*self.record("start.json")["standby"]), self.supervisor, now}
+        return sorted(filter(is_alive, known), key=lambda one: one == now)
+
     def kill_supervisor(self) -> None:
-        supervisor = self.supervisor
-        os.kill(supervisor.pid, signal.SIGKILL)
+        """Kill who holds the run; whoever stands by takes over."""
+        _kill(self.supervisors()[-1])
+
+    def kill_standby(self) -> None:
+        _kill(self.supervisors()[0])
+
+    def kill_supervisors(self) -> None:
+        for process in self.supervisors():
+            _kill(process)
 
     def clean_up(self) -> None:
-        if (self.folder / "start.json").exists() and is_alive(self.supervisor):
-            send(self.supervisor, signal.SIGKILL)
+        if (self.folder / "start.json").exists():
+            self.kill_supervisors()
         for process in self.processes():
             send(process, signal.SIGKILL)
+
+
+def _kill(process: Process) -> None:
+    send(process, signal.SIGKILL)
+    while is_alive(process):
+        pass  # in a moment it is not
 
 
 async def until(is_so: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -123,7 +123,7 @@ def dying_with_parent(command: list[str], end_signal: signal.Signals) -> list[st
     return [setpriv, "--pdeathsig", end_signal.name.removeprefix("SIG"), "--", *command]
 
 
-def has_ended(process: subprocess.Popen[bytes], *, within: float) -> bool:
+def has_ended(process: subprocess.Popen[Any], *, within: float) -> bool:
     """Return whether `process` ends within so many seconds."""
     try:
         process.wait(timeout=within)

@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Final
 
 from support.command_line import Done
+from support.eventually import eventually
+from trackside_agent import detached
 
 TRACKSIDE: Final = str(Path(sys.executable).with_name("trackside"))
 _LISTENS: Final = re.compile(r"listens at (\S+)")
 
 
 class WholeInstallation:
-    """A server with its agent; knows how to run commands against them."""
+    """A server with its agent; knows how to run commands against them.
 
-    def __init__(self, home: Path, *, local_slots: int | None = None) -> None:
+    Settings are variables for both.
+    """
+
+    def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
-        self._settings = {"TRACKSIDE_LOCAL_SLOTS": str(local_slots)} if local_slots else {}
+        self._settings = settings
         self.address = "127.0.0.1:0"
         self.prefix: Sequence[str] = ()
         """What stands before the command that starts the server."""
@@ -54,6 +59,16 @@ class WholeInstallation:
         assert self._up is not None
         self._up.kill()
         self._reap()
+
+    def kill_agent(self) -> None:
+        """Kill the agent as a crash would; the server stays."""
+        agent = eventually(lambda: detached.find_running(self.home))
+        os.kill(agent, signal.SIGKILL)
+        eventually(lambda: detached.find_running(self.home) is None)
+
+    def start_agent(self) -> None:
+        """Start the agent, unless the server has started it already."""
+        detached.start_detached(self.home, self.address)
 
     def stop(self) -> int:
         """End server and agent as Ctrl-C does, and return the exit code."""

@@ -215,11 +215,13 @@ class TestEnding:
         run_id = agent.run(WAITS)
         room.wait(lambda: room.told(run_id).text() == "up\n")
 
-        send(agent.supervisor(run_id), signal.SIGKILL)
-        for process in processes_of(run_id):
+        agent.kill()
+        for process in (*agent.supervisors(run_id), *processes_of(run_id)):
             send(process, signal.SIGKILL)
+        room.wait(lambda: not processes_of(run_id))
+        agent.start()
 
-        assert ending(room.ended(run_id)) == ("FAILED", "CRASHED")
+        assert ending(room.ended(run_id)) in [("FAILED", "CRASHED"), ("FAILED", "SIGNAL")]
 
     def test_producer_closes_last_with_its_counts(
         self, agent: AgentProcess, room: ControlRoom
@@ -281,7 +283,8 @@ class TestKilling:
         agent.start()
         run_id = agent.run(RESISTS)
         room.wait(lambda: room.told(run_id).text().count("up") == 4)
-        send(agent.supervisor(run_id), signal.SIGKILL)
+        for supervisor in agent.supervisors(run_id):
+            send(supervisor, signal.SIGKILL)
 
         room.kill(run_id, "request-1")
 

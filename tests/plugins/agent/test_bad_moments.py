@@ -1,7 +1,6 @@
 """Agents, servers and supervisors killed at the moments that hurt most."""
 
 import json
-import os
 import signal
 from collections.abc import Mapping
 from functools import partial
@@ -13,7 +12,7 @@ from support.agents import AgentProcess
 from support.chance import seeded
 from support.control_room import ControlRoom, Told
 from trackside_protos.runs.v1.run_state_pb2 import StateReason
-from trackside_runner_local.processes import marked
+from trackside_runner_local.processes import Process, send
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 
@@ -102,22 +101,51 @@ def test_agent_killed_at_each_step_of_a_run_starts_it_once(
     assert [file.name for file in starts.iterdir()] == ["7"]
 
 
-@pytest.mark.parametrize("moment", ["runner/start.json", "handle.json", "runner/output"])
-def test_supervisor_killed_at_each_step_of_a_run_is_an_end_with_its_reason(
-    agent: AgentProcess, room: ControlRoom, starts: Path, moment: str
+@pytest.mark.parametrize("victims", [["supervisor"], ["standby"], ["standby", "supervisor"]])
+@pytest.mark.parametrize(
+    "moment", ["runner/start.json", "runner/state.json", "handle.json", "runner/output"]
+)
+def test_supervisors_killed_at_each_step_of_a_run_start_it_once(
+    agent: AgentProcess, room: ControlRoom, starts: Path, moment: str, victims: list[str]
 ) -> None:
     agent.start()
     room.wait(lambda: room.hellos)
-    run_id = agent.run(STARTS_ONCE, starts, 7, 100_000)
+    run_id = agent.run(STARTS_ONCE, starts, 7, LINES)
     while not (agent.folder(run_id) / moment).exists():
         pass
     start = json.loads((agent.folder(run_id) / "runner" / "start.json").read_text())
-    os.kill(start["supervisor"][0], signal.SIGKILL)
+    for victim in victims:
+        send(Process(*start[victim]), signal.SIGKILL)
 
     told = room.ended(run_id)
 
-    assert told.ending is not None
-    assert told.ending.reason == StateReason.STATE_REASON_CRASHED
-    assert "supervisor was killed" in told.ending.message
-    assert marked(f"TRACKSIDE_RUN_ID={run_id}") == set()
     assert [file.name for file in starts.iterdir()] in ([], ["7"])
+    if told.ending is not None and told.ending.reason == StateReason.STATE_REASON_CRASHED:
+        assert moment == "runner/start.json"  # killed before it had let the command go
+        assert "before the command had begun" in told.ending.message
+    else:
+        assert_whole(told, 7)
+
+
+def test_supervisors_killed_over_and_over_cost_a_run_nothing(
+    agent: AgentProcess, room: ControlRoom, starts: Path
+) -> None:
+    agent.start()
+    run_id = agent.run(STARTS_ONCE, starts, 7, LINES)
+
+    for kills in range(4):
+        room.wait(lambda: room.told(run_id).text().count("\n") > 5 * kills)  # noqa: B023
+        for supervisor in supervisors_of(agent.folder(run_id) / "runner"):
+            send(supervisor, signal.SIGKILL)
+
+    assert_whole(room.ended(run_id), 7)
+
+
+def supervisors_of(folder: Path) -> list[Process]:
+    start = json.loads((folder / "start.json").read_text())
+    state = json.loads((folder / "state.json").read_text())
+    return [
+        Process(*start["standby"]),
+        Process(*start["supervisor"]),
+        Process(*state["supervisor"]),
+    ]

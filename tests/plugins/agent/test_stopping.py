@@ -187,7 +187,8 @@ def test_stop_reaches_a_run_whose_supervisor_is_gone(
     agent.start()
     run_id = agent.run(RESISTS)
     has_said(room, run_id, "up", times=3)
-    send(agent.supervisor(run_id), signal.SIGKILL)
+    for supervisor in agent.supervisors(run_id):
+        send(supervisor, signal.SIGKILL)
 
     room.stop_run(run_id, "request-1", grace_seconds=0.5)
     told = room.ended(run_id)

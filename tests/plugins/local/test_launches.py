@@ -68,7 +68,35 @@ def test_interpreter_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_environment_beyond_what_the_system_takes_is_refused(tmp_path: Path) -> None:
     environment = {f"BIG_{number}": "x" * 120_000 for number in range(40)}
 
-    assert "Argument list too long" in refusal(tmp_path, ["/bin/true"], environment=environment)
+    message = refusal(tmp_path, ["/bin/true"], environment=environment)
+
+    assert "'/bin/true': Argument list too long" in message
+    assert "command and environment together: 4," in message
+
+
+@pytest.mark.parametrize("size", [131_072 - len("BIG="), 200_000])
+def test_variable_that_is_too_long_for_the_system_is_named(tmp_path: Path, size: int) -> None:
+    message = refusal(tmp_path, ["/bin/true"], environment={"BIG": "x" * size})
+
+    assert message.startswith(f"environment variable 'BIG' has {size + 4:,} bytes")
+
+
+def test_argument_that_is_too_long_for_the_system_is_named(tmp_path: Path) -> None:
+    message = refusal(tmp_path, ["/bin/true", "é" * 100_000])
+
+    assert message.startswith("argument 1 of the command has 200,000 bytes")
+
+
+async def test_longest_variable_arrives(tmp_path: Path) -> None:
+    run = LocalRun.python(
+        tmp_path,
+        "import os; print(len(os.environ['BIG']))",
+        environment={"BIG": "x" * (131_071 - len("BIG="))},
+    )
+
+    await run.to_the_end()
+
+    assert run.reporter.output() == b"131067\n"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ server dies. Supervisor and runner meet in the run's folder and nowhere else (se
                  └── start.json, output, exit.json ◀┘
 
 The supervisor also keeps the run's limits and times a stop, so that both hold with the agent away.
+A second one stands by and goes on when it is killed; with both killed, the command and what it
+has written wait for a third, which the runner starts as soon as it notices (see `supervisor`).
 
-`supervisor`, `child`, `fate`, `meter`, `processes`, `frames` and `records` are what a supervisor
-loads: it imports nothing but them and a little of the standard library, so that each costs a few
-megabytes.
+`supervisor` and what it imports (`holding`, `hold`, `family`, `child`, `fate`, `meter`,
+`processes`, `frames` and `records`) is what a supervisor loads: nothing else but a little of the
+standard library, so that each costs a few megabytes.
 """

@@ -1,9 +1,11 @@
 """Starts the command of a run, such that it cannot run before it is written down that it does."""
 
+import errno
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
+from trackside_runner_local import records
 from trackside_runner_local.processes import Process, identify
 
 UNSTARTED = 127
@@ -23,19 +25,8 @@ class NotStartedError(Exception):
     """The system refused to execute the command."""
 
 
-class Child:
-    """The command's first process, and where its output can be read."""
-
-    __slots__ = ("process", "stderr", "stdout")
-
-    def __init__(self, process: Process, stdout: int, stderr: int) -> None:
-        self.process = process
-        self.stdout = stdout
-        self.stderr = stderr
-
-
-def start(launch: Mapping[str, object], record: Callable[[Process], None]) -> Child:
-    """Start the command in a session of its own and return when it runs.
+def start(folder: str, launch: Mapping[str, object], record: Callable[[Process], None]) -> Process:
+    """Start the command in a session of its own and return its first process when it runs.
 
     The new process waits at a gate until `record` has returned. When `record` raises, or we die
     before it has, the gate is never opened and nothing is executed.
@@ -43,15 +34,13 @@ def start(launch: Mapping[str, object], record: Callable[[Process], None]) -> Ch
     Raises:
         NotStartedError: The system refused to execute the command.
     """
-    stdout, child_stdout = os.pipe()
-    stderr, child_stderr = os.pipe()
     gate, opener = os.pipe()
     failure, child_failure = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(opener)
-        _execute(launch, gate, (child_stdout, child_stderr), child_failure)
-    for descriptor in (child_stdout, child_stderr, gate, child_failure):
+        _execute(folder, launch, gate, child_failure)
+    for descriptor in (gate, child_failure):
         os.close(descriptor)
     try:
         process = identify(pid)
@@ -64,11 +53,16 @@ def start(launch: Mapping[str, object], record: Callable[[Process], None]) -> Ch
     if message:
         os.waitpid(pid, 0)
         raise NotStartedError(message)
-    return Child(process, stdout, stderr)
+    return process
 
 
-def _execute(launch: Mapping[str, object], gate: int, output: Sequence[int], failure: int) -> None:
-    """Become the command; never return. All descriptors but 0 to 2 close by themselves."""
+def _execute(folder: str, launch: Mapping[str, object], gate: int, failure: int) -> None:
+    """Become the command; never return. All descriptors but 0 to 2 close by themselves.
+
+    Its output goes to FIFOs that it can read as well, though it never will: so long as it lives
+    there is a reader, and with every supervisor killed it waits for the next one to read on,
+    where it would otherwise die of SIGPIPE.
+    """
     try:
         os.setsid()
         if not os.read(gate, 1):
@@ -76,20 +70,28 @@ def _execute(launch: Mapping[str, object], gate: int, output: Sequence[int], fai
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         for number in DEFAULT_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for descriptor, place in ((nothing, 0), (output[0], 1), (output[1], 2)):
-            os.dup2(descriptor, place)
+        for path, mode, place in (
+            (os.devnull, os.O_RDONLY, 0),
+            (f"{folder}/{records.STDOUT}", os.O_RDWR, 1),
+            (f"{folder}/{records.STDERR}", os.O_RDWR, 2),
+        ):
+            os.dup2(os.open(path, mode), place)
         _leave_for(launch)
     except BaseException as error:  # noqa: BLE001 - this is a copy of the supervisor, and must not go on as one
-        os.write(failure, _reason(error).encode())
+        os.write(failure, _reason(error, launch).encode(errors="replace"))
     finally:
         os._exit(UNSTARTED)
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError):
-        return f"'{error.filename}': {error.strerror}"
-    return repr(error)
+def _reason(error: BaseException, launch: Mapping[str, object]) -> str:
+    if not isinstance(error, OSError):
+        return repr(error)
+    reason = f"'{error.filename}': {error.strerror}"
+    command, environment = launch["command"], launch["environment"]
+    if error.errno == errno.E2BIG and isinstance(command, list) and isinstance(environment, dict):
+        size = sum(len(str(text)) for text in (*command, *environment, *environment.values()))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - texts
+        reason += f" (command and environment together: {size:,} characters)"
+    return reason
 
 
 def _leave_for(launch: Mapping[str, object]) -> None:

@@ -3,6 +3,8 @@
 Pure: it is told the time, in seconds of one monotonic clock, and touches no process.
 """
 
+from collections.abc import Mapping
+
 LINGER_SECONDS = 2.0
 """How long what the command left behind may go on after it; then the run is over for all."""
 
@@ -36,6 +38,14 @@ class Fate:
         self._command_has_ended = False
         self._time_limit_seconds = time_limit_seconds
         self._limit_time = NEVER if time_limit_seconds is None else now + time_limit_seconds
+
+    def facts(self) -> dict[str, object]:
+        """Return what JSON can hold of it, for another to go on with."""
+        return dict(vars(self))
+
+    def go_on_with(self, facts: Mapping[str, object]) -> None:
+        """Go on where another was, in the same boot of the machine: its clock is ours."""
+        vars(self).update(facts)
 
     def stop(self, now: float, grace_seconds: float) -> None:
         """Take in a stop. A second one tells nothing, and gives no more time."""

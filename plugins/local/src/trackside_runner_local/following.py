@@ -1,15 +1,17 @@
 """Follows a run that a supervisor holds: its output from an offset on, then its end."""
 
 import time
-from contextlib import ExitStack
 from typing import Final
 
 from trackside_plugin_interface import Ending, EndReason, Reporter, RunState, Usage
-from trackside_runner_local import ending, frames, processes, records
+from trackside_runner_local import frames, records
 from trackside_runner_local.machine import describe_machine
-from trackside_runner_local.presence import Presence, recorded
+from trackside_runner_local.presence import Presence, is_over, see_to_it_that_it_is_held
+from trackside_runner_local.processes import Process
 
 STREAMS: Final = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
+
+ANOTHER_BOOT: Final = "the machine was started anew while the command ran"
 
 BUSY_SECONDS: Final = 0.03
 QUIET_SECONDS: Final = 0.25
@@ -38,40 +40,17 @@ class Follower:
             self._reporter.finished(Ending(message="the record of its start is gone"))
             return
         self._report_start(start)
-        with ExitStack() as stack:
-            supervisor = stack.enter_context(Presence(recorded(start, "supervisor")))
-            await self._report_output(supervisor)
-            try:
-                exit_record = records.read(self._folder, records.EXIT)
-            except FileNotFoundError:
-                process = stack.enter_context(Presence(recorded(start, "process")))
-                end = await self._end_without_supervisor(start, process)
-                self._report_usage(records.USAGE)
-                self._reporter.finished(end)
-                return
-        self._report_usage(records.EXIT)
-        self._reporter.finished(_ending(exit_record))
-
-    async def _end_without_supervisor(self, start: records.Record, process: Presence) -> Ending:
-        """Keep the time limit and end what is left behind, now that nobody else does."""
-        limit = records.read(self._folder, records.LAUNCH).get("time_limit_seconds")
-        begin = start["start_time"]
-        left = None
-        if isinstance(limit, int | float) and isinstance(begin, float):
-            left = max(0.0, begin + limit - time.time())
-        await process.wait(left)
-        has_ended = process.ended.is_set()
-        if not records.exists(self._folder, records.TOLD):  # or else it is given time to clean up
-            await ending.kill(self._run_id, self._folder)
-        if has_ended:
-            return Ending(message=_guess(start))
-        return Ending(reason=EndReason.TIME_LIMIT, message=f"the limit is {limit:g} s")
+        while not await self._is_reported(start):
+            await see_to_it_that_it_is_held(self._folder)
+        end = records.read_if_there(self._folder, records.EXIT)
+        self._report_usage(records.EXIT if end else records.USAGE)
+        self._reporter.finished(_ending(end) if end else Ending(message=ANOTHER_BOOT))
 
     def _report_start(self, start: records.Record) -> None:
         begin = start["start_time"]
-        process = recorded(start, "process")
+        process = Process.of(start["process"])
         self._reporter.state(RunState.RUNNING, time=begin if isinstance(begin, float) else None)
-        self._reporter.machine(describe_machine(0 if process is None else process.pid))
+        self._reporter.machine(describe_machine(process.pid))
 
     def _report_usage(self, name: str) -> None:
         """Report what the run has used, if a file says it."""
@@ -84,22 +63,24 @@ class Follower:
             usage = Usage(processor_seconds=seconds, peak_memory_bytes=peak)
             self._reporter.usage(usage)
 
-    async def _report_output(self, supervisor: Presence) -> None:
-        """Report output until the supervisor has ended and everything is reported."""
+    async def _is_reported(self, start: records.Record) -> bool:
+        """Report output while the run is held, and return whether it has ended."""
         seconds = BUSY_SECONDS
-        while True:
-            ended = supervisor.ended.is_set()  # asked first: what is read after is all
-            if time.monotonic() >= self._usage_time:
-                self._usage_time = time.monotonic() + USAGE_SECONDS
-                self._report_usage(records.USAGE)
-            if self._read(ended=ended):
-                await self._reporter.drain()
-                seconds = BUSY_SECONDS
-            elif ended:
-                return
-            else:
-                await supervisor.wait(seconds)
-                seconds = min(seconds * SLOWING, QUIET_SECONDS)
+        with Presence(self._folder) as presence:
+            while True:
+                is_held = not presence.ended.is_set()  # asked first: what is read after is all
+                has_ended = not is_held and is_over(self._folder, start)
+                if time.monotonic() >= self._usage_time:
+                    self._usage_time = time.monotonic() + USAGE_SECONDS
+                    self._report_usage(records.USAGE)
+                if self._read(ended=has_ended):
+                    await self._reporter.drain()
+                    seconds = BUSY_SECONDS
+                elif not is_held:
+                    return has_ended
+                else:
+                    await presence.wait(seconds)
+                    seconds = min(seconds * SLOWING, QUIET_SECONDS)
 
     def _read(self, *, ended: bool) -> bool:
         """Report some output, and return whether there was any."""
@@ -129,9 +110,3 @@ def _ending(record: records.Record) -> Ending:
         on_request=on_request if isinstance(on_request, bool) else None,
         time=end if isinstance(end, float) else None,
     )
-
-
-def _guess(start: records.Record) -> str:
-    if start["boot_id"] != processes.boot_id():
-        return "the machine was started anew while the command ran"
-    return "its supervisor was killed, so that nobody saw how the command ended"

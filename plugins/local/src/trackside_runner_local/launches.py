@@ -12,6 +12,9 @@ from trackside_runner_local.records import Record
 OURS: Final = "TRACKSIDE_"
 """How the names of our own variables begin: the agent's are none of a run's business."""
 
+LONGEST_BYTES: Final = 32 * os.sysconf("SC_PAGE_SIZE")
+"""Of one argument or variable, the zero byte behind it included."""
+
 
 def launch_record(spec: RunSpec, environment: Mapping[str, str]) -> Record:
     """Return the launch record of a run.
@@ -67,6 +70,16 @@ def _refuse_illegal(spec: RunSpec, environment: Mapping[str, str]) -> None:
         if not name or "=" in name or "\0" in name or "\0" in value:
             message = f"environment variable {name!r} cannot be set: no `=` or NUL is allowed"
             raise SpecRefusedError(message)
+        _refuse_longer(f"environment variable {name!r}", f"{name}={value}")
+    for place, argument in enumerate(spec.command):
+        _refuse_longer(f"argument {place} of the command", argument)
+
+
+def _refuse_longer(what: str, text: str) -> None:
+    size = len(text) if text.isascii() else len(os.fsencode(text))
+    if size >= LONGEST_BYTES:
+        message = f"{what} has {size:,} bytes: this system takes less than {LONGEST_BYTES:,}"
+        raise SpecRefusedError(message)
 
 
 def _program(name: str, work_directory: str, search_path: str) -> str:

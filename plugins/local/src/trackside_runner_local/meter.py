@@ -5,6 +5,7 @@
 import os
 import resource
 import time
+from collections.abc import Callable
 
 from trackside_runner_local import processes
 
@@ -22,14 +23,14 @@ SHARE = 20
 
 
 class Meter:
-    """Measures one run: whatever descends from this process.
+    """Measures one run: the processes whose numbers it is given.
 
     Pages that several processes share count once, in the proportional sizes that the kernel
     gives. Those are dear for a process with much memory, and never more than the resident sizes,
     which are cheap. So they are asked for only where the resident sizes leave a doubt.
     """
 
-    def __init__(self, memory_limit_bytes: int | None) -> None:
+    def __init__(self, pids: Callable[[], list[int]], memory_limit_bytes: int | None) -> None:
         self.peak_memory_bytes = 0
         """The most that was seen held at one time."""
         self.processor_seconds = 0.0
@@ -37,7 +38,7 @@ class Meter:
         self.memory_limit_bytes = memory_limit_bytes
         self.next_time = time.monotonic()
         """When to measure again."""
-        self._own = os.getpid()
+        self._pids = pids
         self._reaped_seconds = 0.0
         self._pause = FIRST_SECONDS
         self._longest = LONGEST_SECONDS if memory_limit_bytes is None else LONGEST_LIMITED_SECONDS
@@ -51,7 +52,7 @@ class Meter:
     def measure(self) -> int:
         """Measure, and return how much memory is held now, or at most so much if that is little."""
         begin = time.monotonic()
-        pids = _descendants(self._own)
+        pids = self._pids()
         ticks = sum(_ticks(pid) for pid in pids)
         seconds = self._reaped_seconds + ticks / TICKS_A_SECOND
         self.processor_seconds = max(self.processor_seconds, seconds)
@@ -68,7 +69,7 @@ class Meter:
         return held
 
 
-def _descendants(ancestor: int) -> list[int]:
+def below(ancestor: int) -> list[int]:
     """Return the numbers of all processes below this one, without a look at any other."""
     found: list[int] = []
     waiting = [ancestor]

@@ -1,44 +1,49 @@
-"""Whether a recorded process is still there, as something to wait for."""
+"""Whether a run has a supervisor, as something to wait for, and how it gets another."""
 
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-from trackside_runner_local import processes
-from trackside_runner_local.processes import Process, ProcessGoneError
-from trackside_runner_local.records import Record
+import trackside_runner_local
+from trackside_plugin_interface import EngineUnavailableError, NothingLaunchedError
+from trackside_runner_local import processes, records, supervisor
+from trackside_runner_local.processes import Process
 
-
-def recorded(start: Record, role: str) -> Process | None:
-    """Return a process of the start record; nothing when it is of another boot of the machine."""
-    if start["boot_id"] != processes.boot_id():
-        return None
-    numbers = start[role]
-    assert isinstance(numbers, list)
-    return Process(*numbers)  # pyright: ignore[reportUnknownArgumentType] - two numbers, as the supervisor wrote them
+START_SECONDS: Final = 60.0
+SOURCES: Final = str(Path(trackside_runner_local.__file__).parent.parent)
 
 
 class Presence:
-    """Sets `ended` when a process has ended, at once when it has already. Used as a context."""
+    """Sets `ended` when nobody holds a run any more, at once when nobody does. Used as a context.
 
-    def __init__(self, process: Process | None) -> None:
+    The system itself says so: the FIFO of the supervisors has no writer left. And nobody does who
+    did in another boot of the machine.
+    """
+
+    def __init__(self, folder: str) -> None:
         self.ended = asyncio.Event()
-        self._process = process
+        self._folder = folder
         self._descriptor = -1
 
     def __enter__(self) -> Self:
-        if self._process is None:
+        start = records.read_if_there(self._folder, records.START)
+        if start and start["boot_id"] != processes.boot_id():
             self.ended.set()
             return self
         try:
-            self._descriptor = processes.open_process(self._process)
-        except ProcessGoneError:
+            path = f"{self._folder}/{records.HELD}"
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except FileNotFoundError:
             self.ended.set()
-        else:
-            asyncio.get_running_loop().add_reader(self._descriptor, self._note_end)
+            return self
+        asyncio.get_running_loop().add_reader(self._descriptor, self._look)
+        self._look()
         return self
 
     def __exit__(
@@ -49,23 +54,84 @@ class Presence:
     ) -> None:
         self._let_go()
 
-    async def wait(self, seconds: float | None) -> None:
-        """Wait for the end, but no longer than this, if that is given."""
+    async def wait(self, seconds: float) -> None:
+        """Wait for the end, but no longer than this."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.ended.wait()
 
-    def send(self, number: signal.Signals) -> None:
-        """Send the process a signal; nothing happens when it has ended."""
-        if self._process is not None:
-            processes.send(self._process, number)
-
-    def _note_end(self) -> None:
-        self.ended.set()
-        self._let_go()
+    def _look(self) -> None:
+        with suppress(BlockingIOError):  # there is a writer, and it writes nothing
+            if not os.read(self._descriptor, 1):
+                self.ended.set()
+                self._let_go()
 
     def _let_go(self) -> None:
         if self._descriptor >= 0:
             asyncio.get_running_loop().remove_reader(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def is_held(folder: str) -> bool:
+    """Return whether somebody holds a run."""
+    with Presence(folder) as presence:
+        return not presence.ended.is_set()
+
+
+def is_over(folder: str, start: records.Record) -> bool:
+    """Return whether a run that was started has ended, or the machine was started anew."""
+    return records.exists(folder, records.EXIT) or start["boot_id"] != processes.boot_id()
+
+
+def supervisors(folder: str, start: records.Record) -> list[Process]:
+    """Return the processes that hold a run, or held it in this boot of the machine."""
+    if start["boot_id"] != processes.boot_id():
+        return []
+    state = records.read_if_there(folder, records.STATE)
+    numbers = [state.get("supervisor"), start["supervisor"], start["standby"]]
+    return [Process.of(one) for one in numbers if one]
+
+
+def send_supervisors(folder: str, start: records.Record, number: signal.Signals) -> None:
+    """Send a signal to whoever holds a run."""
+    for process in supervisors(folder, start):
+        processes.send(process, number)
+
+
+async def see_to_it_that_it_is_held(folder: str) -> None:
+    """Start the run of this folder, or have somebody go on with it; return when it is held.
+
+    Raises:
+        EngineUnavailableError: That was not possible now.
+    """
+    if not (records.exists(folder, records.START) and is_held(folder)):
+        await asyncio.to_thread(_start_supervisor, folder)
+
+
+def _start_supervisor(folder: str) -> None:
+    command = [sys.executable, "-s", "-S", "-P", "-m", supervisor.__name__, folder]
+    try:
+        answer = subprocess.run(  # noqa: S603 - the command is our own
+            command,
+            cwd="/",
+            env={"PYTHONPATH": SOURCES},  # nothing of the agent's: the run's comes from its file
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=START_SECONDS,
+            check=False,
+        ).stdout.decode()
+    except OSError as error:
+        message = f"the supervisor of the run could not be started: {error}"
+        raise NothingLaunchedError(message) from error
+    except subprocess.TimeoutExpired as error:
+        message = f"the supervisor of the run does not answer: {error}"
+        raise EngineUnavailableError(message) from error
+    if answer.strip() not in {supervisor.STARTED, supervisor.EXISTS, supervisor.REFUSED}:
+        log = Path(folder, records.LOG)
+        cause = log.read_text(errors="replace").strip().rpartition("\n")[2] if log.exists() else ""
+        message = f"the supervisor of the run ended at once: {cause or answer}"
+        # Without a record of its start no command was ever let go (see `child`).
+        is_started = records.exists(folder, records.START)
+        raise EngineUnavailableError(message) if is_started else NothingLaunchedError(message)

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 
-STATE, PARENT, THREADS, START_TICKS = 0, 1, 17, 19
+STATE, PARENT, THREADS, START_TICKS, STATUS = 0, 1, 17, 19, 49
 TIMES = slice(11, 15)
 """Places in `/proc/PID/stat`, counted after the name, which may itself hold spaces and brackets."""
 
@@ -26,6 +26,12 @@ class Process:
     def __init__(self, pid: int, start_ticks: int) -> None:
         self.pid = pid
         self.start_ticks = start_ticks
+
+    @classmethod
+    def of(cls, numbers: object) -> "Process":
+        """Return the process that a record names by these two numbers."""
+        assert isinstance(numbers, list)
+        return cls(*numbers)  # pyright: ignore[reportUnknownArgumentType] - as the supervisor wrote them
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Process) and hash(self) == hash(other)
@@ -60,6 +66,14 @@ def is_alive(process: Process) -> bool:
     """Return whether this very process still runs."""
     fields = _stat(process.pid)
     return fields is not None and int(fields[START_TICKS]) == process.start_ticks
+
+
+def status_of_ended(process: Process) -> int | None:
+    """Return the wait status of a process that has ended and whose parent has not noticed."""
+    fields = _fields(process.pid)
+    if len(fields) <= STATUS or int(fields[START_TICKS]) != process.start_ticks:
+        return None
+    return int(fields[STATUS]) if _has_ended(fields) else None
 
 
 def open_process(process: Process) -> int:
@@ -125,15 +139,28 @@ def marked(variable: str) -> set[Process]:
     return found
 
 
-def end(find: Callable[[], set[Process]]) -> int:
-    """Kill what `find` finds, and return how many that were; call again until that is none.
+def marker(run_id: str) -> str:
+    """Return the variable that marks the processes of a run."""
+    return f"TRACKSIDE_RUN_ID={run_id}"
+
+
+def of_run(command: Process, mark: str) -> set[Process]:
+    """Return the processes of a run: the command, those with its mark, and what they started."""
+    found = marked(mark)
+    if is_alive(command):
+        found.add(command)
+    return found | descendants([one.pid for one in found])
+
+
+def end(find: Callable[[], set[Process]]) -> set[Process]:
+    """Kill what `find` finds, and return what that was; call again until it is nothing.
 
     All are stopped first, so that none can start another while its siblings are killed.
     """
     frozen = _freeze(find)
     for process in frozen:
         send(process, signal.SIGKILL)
-    return len(frozen)
+    return frozen
 
 
 def tell(find: Callable[[], set[Process]]) -> int:
@@ -167,12 +194,18 @@ def _numbers() -> list[int]:
 
 def _stat(pid: int) -> list[bytes] | None:
     """Return the fields of a living process, else nothing."""
+    fields = _fields(pid)
+    return fields if fields and not _has_ended(fields) else None
+
+
+def _fields(pid: int) -> list[bytes]:
+    """Return what the system says of a process, even of one that has ended; none if it is gone."""
     try:
         with open(f"{PROC}/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+            return file.read().rpartition(b")")[2].split()
     except OSError:
-        return None
-    if not fields:
-        return None
-    ended = fields[STATE] in (b"Z", b"X") and int(fields[THREADS]) <= 1
-    return None if ended else fields
+        return []
+
+
+def _has_ended(fields: list[bytes]) -> bool:
+    return fields[STATE] in (b"Z", b"X") and int(fields[THREADS]) <= 1

@@ -2,16 +2,19 @@
 
     launch.json      what to start; by the runner, before the supervisor
     start.json       what was started, and who supervises it; made once and never again
+    stdout, stderr   FIFOs: what the program writes and the supervisor has not read yet
     output           what the program wrote (see `frames`)
+    held             a FIFO that nothing is written to: open as long as there is a supervisor
     control          a FIFO on which the supervisor takes orders, one a line: `kill`, `stop SECONDS`
+    state.json       what one must know that goes on after a supervisor was killed
     usage.json       what its processes have used so far, renewed now and then
-    stop.json        that it was told to end, and when that was to be enough; once, and before
+    stop.json        that it was told to end, and when; once, and after
     escalation.json  that it was not enough, and when the rest was killed
     exit.json        how it ended, or why it could not be started
     supervisor.log   what went wrong in the supervisor itself
 
 A file appears whole or not at all, and is on the disk before anything follows from it; only
-`usage.json` is not worth a wait for the disk.
+`usage.json` and `state.json` are not worth a wait for the disk.
 """
 
 # ruff: noqa: PTH105, PTH108, PTH123 - a supervisor does without pathlib
@@ -21,7 +24,9 @@ import os
 
 LAUNCH, START, EXIT = "launch.json", "start.json", "exit.json"
 USAGE, TOLD, ESCALATION = "usage.json", "stop.json", "escalation.json"
+STATE = "state.json"
 OUTPUT, CONTROL, LOG = "output", "control", "supervisor.log"
+STDOUT, STDERR, HELD = "stdout", "stderr", "held"
 
 KILL, STOP = b"kill", b"stop"
 
@@ -68,6 +73,14 @@ def read(folder: str, name: str) -> Record:
     """
     with open(f"{folder}/{name}", encoding="utf-8") as file:
         return json.load(file)
+
+
+def read_if_there(folder: str, name: str) -> Record:
+    """Return what a file says, nothing when it is not there."""
+    try:
+        return read(folder, name)
+    except FileNotFoundError:
+        return {}
 
 
 def _draft(folder: str, name: str, record: Record, *, sync: bool = True) -> str:

@@ -1,18 +1,12 @@
 """Runs commands on this machine, each held by a supervisor of its own."""
 
-import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from typing_extensions import override
 
-import trackside_runner_local
 from trackside_plugin_interface import (
-    EngineUnavailableError,
     Handle,
     NothingLaunchedError,
     Reporter,
@@ -20,13 +14,12 @@ from trackside_plugin_interface import (
     RunSpec,
     SpecRefusedError,
 )
-from trackside_runner_local import ending, records, supervisor
+from trackside_runner_local import ending, records
 from trackside_runner_local.following import Follower
 from trackside_runner_local.launches import launch_record
+from trackside_runner_local.presence import see_to_it_that_it_is_held
 
 SLOTS: Final = "TRACKSIDE_LOCAL_SLOTS"
-START_SECONDS: Final = 60.0
-SOURCES: Final = str(Path(trackside_runner_local.__file__).parent.parent)
 
 
 def slots(environment: Mapping[str, str]) -> int:
@@ -68,7 +61,7 @@ class LocalRunner(Runner):
         folder = str(spec.run_directory)
         if not records.exists(folder, records.START):
             _write_launch(folder, launch_record(spec, os.environ))
-            await asyncio.to_thread(_start_supervisor, folder)
+            await see_to_it_that_it_is_held(folder)
         _raise_if_refused(folder)
         return {"run_id": spec.run_id, "folder": folder}
 
@@ -78,7 +71,7 @@ class LocalRunner(Runner):
 
     @override
     async def stop(self, handle: Handle, grace_seconds: float) -> bool:
-        return await ending.stop(str(handle["run_id"]), str(handle["folder"]), grace_seconds)
+        return await ending.stop(str(handle["folder"]), grace_seconds)
 
     @override
     async def kill(self, handle: Handle) -> None:
@@ -91,39 +84,6 @@ def _write_launch(folder: str, record: records.Record) -> None:
     except OSError as error:  # the disk is full, for example
         message = f"what to launch cannot be written down: {error}"
         raise NothingLaunchedError(message) from error
-
-
-def _start_supervisor(folder: str) -> None:
-    """Start a supervisor and return when the command runs or is known not to.
-
-    Raises:
-        EngineUnavailableError: The supervisor could not come that far, or has not so far.
-    """
-    command = [sys.executable, "-s", "-S", "-P", "-m", supervisor.__name__, folder]
-    try:
-        answer = subprocess.run(  # noqa: S603 - the command is our own
-            command,
-            cwd="/",
-            env={"PYTHONPATH": SOURCES},  # nothing of the agent's: the run's comes from its file
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=START_SECONDS,
-            check=False,
-        ).stdout.decode()
-    except OSError as error:
-        message = f"the supervisor of the run could not be started: {error}"
-        raise NothingLaunchedError(message) from error
-    except subprocess.TimeoutExpired as error:
-        message = f"the supervisor of the run does not answer: {error}"
-        raise EngineUnavailableError(message) from error
-    if answer.strip() not in {supervisor.STARTED, supervisor.EXISTS, supervisor.REFUSED}:
-        log = Path(folder, records.LOG)
-        cause = log.read_text(errors="replace").strip().rpartition("\n")[2] if log.exists() else ""
-        message = f"the supervisor of the run ended at once: {cause or answer}"
-        # Without a record of its start no command was ever let go (see `child`).
-        is_started = records.exists(folder, records.START)
-        raise EngineUnavailableError(message) if is_started else NothingLaunchedError(message)
 
 
 def _raise_if_refused(folder: str) -> None:

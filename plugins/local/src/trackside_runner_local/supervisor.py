@@ -1,203 +1,33 @@
-"""Holds one run: starts its command, keeps what it prints and how it ends, ends it when due.
+"""Sees to it that a run is held: starts it, or goes on with it when its supervisors were killed.
 
 `python -m trackside_runner_local.supervisor FOLDER` leaves its parent at once and lives exactly as
 long as the run; it needs nobody, and nobody is needed to find out later what happened. It says
 one line on its standard output, when the command runs or cannot be started.
+
+It is two processes: one that holds the run, and its parent, which stands by. Each is a subreaper:
+when the one is killed, the command becomes the child of the other, which goes on with its output
+and sees how it ends. With both killed at once the command still goes on, and waits where it can
+no longer write for a third that the agent starts.
 """
 
 import ctypes
 import errno
 import os
-import select
 import signal
 import sys
 import time
-from contextlib import suppress
 
 from trackside_runner_local import processes, records
-from trackside_runner_local.child import Child, NotStartedError, start
-from trackside_runner_local.fate import Fate
-from trackside_runner_local.frames import FORMAT, PIECE_BYTES, STDERR, STDOUT, FrameWriter
-from trackside_runner_local.meter import Meter
+from trackside_runner_local.child import NotStartedError, start
+from trackside_runner_local.frames import FORMAT
+from trackside_runner_local.hold import Hold
+from trackside_runner_local.holding import Supervisor
+from trackside_runner_local.processes import Process
 
 STARTED, EXISTS, REFUSED = "started", "exists", "refused"
 
 PR_SET_CHILD_SUBREAPER = 36
-
-ENDING_MILLISECONDS = 20
-LONGEST_MILLISECONDS = 3600 * 1000
-
-FULL_DISK_SECONDS = 0.5
-"""How long to wait for room on the disk, each time."""
-
-FIRST_USAGE_SECONDS, USAGE_SECONDS = 1.0, 10.0
-"""When it is first written down what the run uses, and how often then."""
-
-
-class Supervisor:
-    """One run in the making: the loop between its output, its end and the commands of the agent."""
-
-    def __init__(self, folder: str, launch: records.Record, child: Child) -> None:
-        now = time.monotonic()
-        self._folder = folder
-        self._marker = f"TRACKSIDE_RUN_ID={launch['run_id']}"
-        self._fate = Fate(now, _number(launch["time_limit_seconds"]))
-        self._meter = Meter(_whole_number(launch["memory_limit_bytes"]))
-        self._child = child
-        self._output = FrameWriter(f"{folder}/{records.OUTPUT}")
-        self._streams = {child.stdout: STDOUT, child.stderr: STDERR}
-        self._control = os.open(
-            f"{folder}/{records.CONTROL}", os.O_RDWR | os.O_NONBLOCK
-        )  # for writing too, so that it has no end
-        self._poll = select.poll()
-        self._wait_status: int | None = None
-        self._end_time = 0.0
-        self._usage_time = now + FIRST_USAGE_SECONDS
-        self._left_behind: set[processes.Process] = set()
-
-    def run(self) -> None:
-        """Hold the run until nothing of it is left and it is written down how it ended."""
-        wakeup, self_pipe = os.pipe()
-        os.set_blocking(wakeup, False)
-        os.set_blocking(self_pipe, False)
-        signal.set_wakeup_fd(self_pipe, warn_on_full_buffer=False)
-        for descriptor in (*self._streams, self._control, wakeup):
-            os.set_blocking(descriptor, False)
-            self._poll.register(descriptor, select.POLLIN)
-        self._hold(wakeup)
-        while not self._is_written_down():
-            time.sleep(FULL_DISK_SECONDS)
-
-    def _hold(self, wakeup: int) -> None:
-        while self._reap():
-            self._measure()
-            self._end_when_due()
-            for descriptor, _ in self._poll.poll(self._patience()):
-                if descriptor in self._streams:
-                    self._read(descriptor)
-                elif descriptor == self._control:
-                    self._obey()
-                else:
-                    os.read(wakeup, PIECE_BYTES)
-        for descriptor in list(self._streams):
-            while self._read(descriptor):
-                pass
-        self._output.sync()
-
-    def _is_written_down(self) -> bool:
-        """Write down how the run ended. While the disk is full, nobody else would know."""
-        try:
-            if self._output.has_said_what_is_lost(time.time_ns()):
-                records.write(self._folder, records.EXIT, self._ending())
-                return True
-        except OSError:
-            pass  # nor could that be said in the log, which is on the same disk
-        return not os.access(self._folder, os.F_OK)  # it was removed: nobody will ask
-
-    def _reap(self) -> bool:
-        """Take note of what has ended, and return whether anything of the run is left.
-
-        Whatever loses its parent becomes our child, so nothing is left when we have none.
-        """
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return False
-            if pid == 0:
-                return True
-            self._meter.note_reaped(usage)
-            if pid == self._child.process.pid:
-                self._wait_status, self._end_time = status, time.time()
-                self._fate.note_end_of_command(time.monotonic())
-
-    def _measure(self) -> None:
-        """Measure what the run uses, if it is time to, and write it down, if it is time to."""
-        now, limit = time.monotonic(), self._meter.memory_limit_bytes
-        if now >= self._meter.next_time:
-            held = self._meter.measure()
-            if limit is not None:
-                self._fate.note_memory(now, held, limit)
-        if now >= self._usage_time:
-            self._usage_time = now + USAGE_SECONDS
-            with suppress(OSError):  # a full disk is no reason to leave the run alone
-                records.write_lightly(self._folder, records.USAGE, self._usage())
-
-    def _end_when_due(self) -> None:
-        now = time.monotonic()
-        self._fate.note_time(now)
-        if self._fate.is_to_be_told:
-            self._fate.note_told()
-            self._note(records.TOLD, {"deadline": self._fate.deadline})
-            processes.tell(self._find)
-        if self._fate.is_due(now):
-            if self._fate.is_escalating:
-                self._fate.note_escalated()
-                self._note(records.ESCALATION, {"time": time.time()})
-            if self._fate.is_outlived:
-                self._left_behind |= processes.descendants([os.getpid()])
-            processes.end(self._find)
-
-    def _note(self, name: str, record: records.Record) -> None:
-        """Write down once what is being done. That the disk is full keeps nobody from doing it."""
-        with suppress(OSError):
-            records.write_once(self._folder, name, record)
-
-    def _find(self) -> set[processes.Process]:
-        return processes.descendants([os.getpid()]) | processes.marked(self._marker)
-
-    def _patience(self) -> int:
-        now = time.monotonic()
-        if self._fate.is_due(now):
-            return ENDING_MILLISECONDS
-        seconds = min(self._meter.next_time, self._usage_time, self._fate.next_time) - now
-        return max(0, min(int(seconds * 1000) + 1, LONGEST_MILLISECONDS))
-
-    def _read(self, descriptor: int) -> bool:
-        """Write down a piece of output, and return whether there may be more now."""
-        try:
-            piece = os.read(descriptor, PIECE_BYTES)
-        except BlockingIOError:
-            return False
-        if piece:
-            self._output.append(self._streams[descriptor], piece, time.time_ns())
-            return True
-        self._poll.unregister(descriptor)
-        del self._streams[descriptor]
-        os.close(descriptor)
-        return False
-
-    def _obey(self) -> None:
-        orders = os.read(self._control, PIECE_BYTES)
-        self._reap()  # a command that has ended by itself was not ended by an order
-        now = time.monotonic()
-        for order in orders.splitlines():
-            word, _, seconds = order.partition(b" ")
-            if word == records.KILL:
-                self._fate.kill(now)
-            elif word == records.STOP:
-                self._fate.stop(now, float(seconds))
-
-    def _ending(self) -> records.Record:
-        status = self._wait_status
-        assert status is not None, "the command is a child of ours, and none is left"
-        signaled = os.WIFSIGNALED(status)
-        return {
-            "exit_code": None if signaled else os.WEXITSTATUS(status),
-            "exit_signal": os.WTERMSIG(status) if signaled else None,
-            "end_time": self._end_time,
-            "on_request": self._fate.on_request,
-            "reason": self._fate.reason,
-            "message": self._fate.message,
-            "left_behind": len(self._left_behind),
-            **self._usage(),
-        }
-
-    def _usage(self) -> records.Record:
-        return {
-            "peak_memory_bytes": self._meter.peak_memory_bytes,
-            "processor_seconds": self._meter.processor_seconds,
-        }
+LOOK_AGAIN_SECONDS = 0.01
 
 
 def main(folder: str) -> None:
@@ -207,41 +37,69 @@ def main(folder: str) -> None:
     os.setsid()
     _open_log(folder)
     _ignore_signals()
+    hold = Hold(folder)
+    if not _is_for_us(folder, hold):
+        _say(EXISTS)
+    elif records.exists(folder, records.START):
+        _go_on(folder, hold, is_ancestor=False)
+    else:
+        _start(folder, hold)
+
+
+def _is_for_us(folder: str, hold: Hold) -> bool:
+    """Return whether the run lacks a supervisor; wait for one that is about to start it."""
+    while not hold.is_taken():
+        if records.exists(folder, records.START):
+            return False
+        time.sleep(LOOK_AGAIN_SECONDS)
+    return not records.exists(folder, records.EXIT)
+
+
+def _start(folder: str, hold: Hold) -> None:
+    """Start the run in a second process, and stand by."""
     _become_subreaper()
+    own = processes.identify(os.getpid())
+    second = os.fork()
+    if not second:
+        _become_subreaper()
+        _start_and_hold(folder, hold, own)
+        return
+    _let_go_of_whoever_launched_us()
+    os.waitpid(second, 0)
+    if records.exists(folder, records.START) and not records.exists(folder, records.EXIT):
+        _go_on(folder, hold, is_ancestor=True)
+
+
+def _start_and_hold(folder: str, hold: Hold, standby: Process) -> None:
     launch = records.read(folder, records.LAUNCH)
     try:
-        child = start(launch, record=lambda process: _record_start(folder, process))
-    except FileExistsError:
-        _say(EXISTS)
-        return
+        start(folder, launch, record=lambda process: _record_start(folder, process, standby))
     except NotStartedError as error:
         records.write(folder, records.EXIT, {"refused": str(error)})
         _say(REFUSED)
         return
-    supervisor = Supervisor(folder, launch, child)
+    supervisor = Supervisor(folder, hold, is_ancestor=True)
+    supervisor.keep_state()
     _say(STARTED)
     supervisor.run()
 
 
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+def _go_on(folder: str, hold: Hold, *, is_ancestor: bool) -> None:
+    supervisor = Supervisor(folder, hold, is_ancestor=is_ancestor)
+    supervisor.go_on()
+    _say(STARTED)
+    supervisor.run()
 
 
-def _whole_number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _record_start(folder: str, process: processes.Process) -> None:
+def _record_start(folder: str, process: Process, standby: Process) -> None:
     own = processes.identify(os.getpid())
-    control = f"{folder}/{records.CONTROL}"
-    with suppress(FileExistsError):  # of one that did not come as far as the next line
-        os.mkfifo(control, 0o600)
     records.write_once(
         folder,
         records.START,
         {
             "boot_id": processes.boot_id(),
             "supervisor": [own.pid, own.start_ticks],
+            "standby": [standby.pid, standby.start_ticks],
             "process": [process.pid, process.start_ticks],
             "start_time": time.time(),
             "format": FORMAT,
@@ -280,6 +138,10 @@ def _say(word: str) -> None:
     except OSError as error:
         if error.errno != errno.EPIPE:
             raise
+    _let_go_of_whoever_launched_us()
+
+
+def _let_go_of_whoever_launched_us() -> None:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.close(nothing)

@@ -120,6 +120,32 @@ def test_a_wrong_field_is_named(run: Run, field: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("launch", "description"),
+    [
+        (
+            Launch(time_limit_duration=Duration(nanos=500_000_000)),
+            "is 0.5 s and must be 1 s to 366 days",
+        ),
+        (
+            Launch(time_limit_duration=Duration(seconds=400 * 86_400)),
+            "is 400 days and must be 1 s to 366 days",
+        ),
+        (
+            Launch(time_limit_duration=Duration(seconds=1, nanos=-1)),
+            "is no duration: seconds and nanos must be of one sign",
+        ),
+        (Launch(memory_limit_bytes=0), "is 0 and must be at least 1,048,576"),
+    ],
+)
+def test_a_limit_out_of_bounds_says_what_it_may_be(launch: Launch, description: str) -> None:
+    launch.command.append("true")
+
+    (violation,) = check_creation(CreateRunRequest(run=Run(runner="local", launch=launch)))
+
+    assert violation.description == description
+
+
+@pytest.mark.parametrize(
     ("run", "producer_id", "field"),
     [
         (Run(), "", "producer_id"),

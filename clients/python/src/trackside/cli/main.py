@@ -93,11 +93,17 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return ExitCode.PIPE_CLOSED
-    except (click.ClickException, TracksideError, OSError) as error:
+    except (click.ClickException, TracksideError, OSError, UnicodeEncodeError) as problem:
+        error = _named(problem) if isinstance(problem, UnicodeEncodeError) else problem
         for line in explanation(error):
             click.echo(line, err=True)
         return exit_code_of(error)
     return result if isinstance(result, int) else ExitCode.OK
+
+
+def _named(error: UnicodeEncodeError) -> click.UsageError:
+    """Return what to say of an argument, a folder or a variable that no message can hold."""
+    return click.UsageError(f"{os.fsencode(error.object)!r} is not UTF-8, so it cannot be sent")
 
 
 def _forget_stdout() -> None:

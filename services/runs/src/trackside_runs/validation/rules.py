@@ -133,11 +133,11 @@ def identifier(violations: Violations, path: str, value: str) -> None:
 
 def between(minimum: float, maximum: float = math.inf) -> Rule:
     """Return the rule that a number is finite and within bounds, these included."""
-    bounds = f"at least {minimum}" if maximum == math.inf else f"{minimum} to {maximum}"
+    bounds = f"at least {minimum:,}" if maximum == math.inf else f"{minimum:,} to {maximum:,}"
 
     def check(violations: Violations, path: str, value: float) -> None:
         if not (math.isfinite(value) and minimum <= value <= maximum):
-            violations.add(path, f"is not {bounds}")
+            violations.add(path, f"is {value:,} and must be {bounds}")
 
     return check
 
@@ -161,14 +161,21 @@ def moment(violations: Violations, path: str, value: Timestamp) -> None:
 
 def lasting(minimum_seconds: float, maximum_seconds: float) -> Rule:
     """Return the rule that a duration is well formed and within bounds, these included."""
+    bounds = f"{_span(minimum_seconds)} to {_span(maximum_seconds)}"
 
     def check(violations: Violations, path: str, value: Duration) -> None:
         seconds = value.seconds + value.nanos / _NANOS
-        is_formed = abs(value.nanos) < _NANOS and value.seconds * value.nanos >= 0
-        if not is_formed or not minimum_seconds <= seconds <= maximum_seconds:
-            violations.add(path, f"is not {minimum_seconds:g} to {maximum_seconds:g} seconds")
+        if abs(value.nanos) >= _NANOS or value.seconds * value.nanos < 0:
+            violations.add(path, "is no duration: seconds and nanos must be of one sign")
+        elif not minimum_seconds <= seconds <= maximum_seconds:
+            violations.add(path, f"is {_span(seconds)} and must be {bounds}")
 
     return check
+
+
+def _span(seconds: float) -> str:
+    days, rest = divmod(seconds, 86_400)
+    return f"{days:,.0f} days" if days > 1 and not rest else f"{seconds:,.12g} s"
 
 
 def each(rule: Rule, maximum: int) -> Rule:

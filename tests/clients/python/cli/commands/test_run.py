@@ -211,3 +211,22 @@ def test_an_order_that_was_taken_before_says_so(command: Command, server: Script
 
     assert done.code == 0
     assert done.err.startswith("This order was taken before; run ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["printf", "caf\udce9"],
+        ["--env", "NAME=caf\udce9", "true"],
+        ["--workdir", "/caf\udce9", "true"],
+        ["--param", "x=caf\udce9", "true"],
+    ],
+)
+def test_what_is_not_utf_8_is_named(
+    command: Command, server: ScriptedServer, words: list[str]
+) -> None:
+    done = command("run", "-d", *words)
+
+    assert done.code == 2
+    assert "caf\\xe9' is not UTF-8" in done.err
+    assert not server.requests["CreateRun"]
