@@ -58,3 +58,12 @@ class Programs:
         process = self.start(source, **more)
         output, errors = process.communicate(timeout=60)
         return Ended(process.returncode, output, errors)
+
+
+def is_running(process_id: int) -> bool:
+    """Say whether a process lives, and was not only left unnoticed by its parent."""
+    try:
+        facts = Path(f"/proc/{process_id}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return facts.rpartition(")")[2].split()[0] != "Z"

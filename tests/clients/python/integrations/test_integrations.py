@@ -49,6 +49,39 @@ def test_scikit_learn(programs: Programs, append_server: AppendServer) -> None:
     assert MessageToDict(result(stored).values)["params"]["alpha"] in (0.1, 1.0)
 
 
+def test_scikit_learn_by_its_own_words(programs: Programs, append_server: AppendServer) -> None:
+    stored = report_of(
+        programs,
+        append_server,
+        """
+        import numpy, sklearn.model_selection, trackside
+        from sklearn.datasets import load_iris
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from trackside.integrations.sklearn import cross_val_score, cross_validate
+
+        x, y = load_iris(return_X_y=True)
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.5))
+        with trackside.start_run("iris", capture=False):
+            ours = cross_validate(model, x, y, cv=5, scoring="accuracy", return_train_score=True)
+            assert sorted(ours) == ["fit_time", "score_time", "test_score", "train_score"]
+            again = cross_val_score(model, x, y)
+        theirs = sklearn.model_selection.cross_val_score(model, x, y)
+        assert list(ours["test_score"]) == list(again) == list(theirs)  # stratified, as by theirs
+        """,
+    )
+
+    assert scope(stored, "fold") == (5, 5, True)
+    known = parameters(stored)
+    assert known["estimator"] == "Pipeline(StandardScaler, LogisticRegression)"
+    assert known["logisticregression__C"] == 0.5
+    assert "memory" not in known
+    assert len(stored.values("test_score")) == 10
+    assert len(stored.values("train_score")) == 5
+    assert result(stored).models_trained_count == 5
+
+
 def test_xgboost(programs: Programs, append_server: AppendServer) -> None:
     stored = report_of(
         programs,

@@ -1,7 +1,5 @@
-from pathlib import Path
-
 from support.append_server import AppendServer, StoredRun
-from support.programs import Programs
+from support.programs import Programs, is_running
 from trackside_protos.runs.v1.run_pb2 import ControlRequest
 from trackside_protos.runs.v1.run_state_pb2 import RunAction, RunState, StateReason
 
@@ -9,14 +7,6 @@ from trackside_protos.runs.v1.run_state_pb2 import RunAction, RunState, StateRea
 def last_state(stored: StoredRun) -> tuple[int, int, int]:
     (*_, state) = [report.state for report in stored.reports if report.HasField("state")]
     return state.state, state.reason, state.exit_code
-
-
-def is_running(process_id: int) -> bool:
-    try:
-        facts = Path(f"/proc/{process_id}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return facts.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_kill_ends_the_program_and_its_children_and_says_so(

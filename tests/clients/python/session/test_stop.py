@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from support.append_server import AppendServer, StoredRun
-from support.programs import Programs
+from support.programs import Programs, is_running
 from trackside_protos.runs.v1.report_pb2 import ControlStep
 from trackside_protos.runs.v1.run_pb2 import ControlRequest
 from trackside_protos.runs.v1.run_state_pb2 import RunAction, RunState, StateReason
@@ -269,3 +269,100 @@ def test_a_stop_that_comes_while_the_run_ends_interrupts_nothing(
 
     assert (process.returncode, output) == (0, "finished\n")
     assert last_state(append_server.only_run())[0] == RunState.RUN_STATE_COMPLETED
+
+
+LEAVES = """
+import subprocess, time, trackside
+with trackside.start_run('p', capture=False):
+    child = subprocess.Popen(['sh', '-c', {script!r}], stdout=subprocess.PIPE, text=True,
+                             start_new_session=True)
+    child.stdout.readline()
+    print('up', flush=True)
+    print(child.pid, flush=True)
+    time.sleep(1000)
+"""
+
+
+def child_of(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    return int(process.stdout.readline())
+
+
+@pytest.mark.parametrize(
+    ("script", "grace"),
+    [
+        ("echo ready; exec sleep 1000", 60.0),
+        ("trap '' TERM INT; echo ready; while :; do sleep 0.1; done", 0.5),
+    ],
+    ids=["ends when told", "ignores it"],
+)
+def test_children_that_a_stopped_program_leaves_are_ended_before_the_proof(
+    programs: Programs, append_server: AppendServer, script: str, grace: float
+) -> None:
+    process = programs.start(LEAVES.format(script=script))
+    wait_up(process, append_server)
+    child = child_of(process)
+
+    stop(append_server, grace=grace)
+    process.communicate(timeout=20)
+
+    stored = append_server.only_run()
+    assert not is_running(child)
+    assert last_state(stored) == STOPPED
+    assert steps(stored) == [("s1", ACKNOWLEDGED), ("s1", CONFIRMED)]
+
+
+def test_workers_of_a_stopped_program_are_left_to_python_which_ends_them(
+    programs: Programs, append_server: AppendServer
+) -> None:
+    process = programs.start(
+        """
+        import multiprocessing, time, trackside
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            pool.map(abs, range(2))
+            with trackside.start_run("p", capture=False):
+                print("up", flush=True)
+                print(multiprocessing.active_children()[0].pid, flush=True)
+                time.sleep(1000)
+        """
+    )
+    wait_up(process, append_server)
+    worker = child_of(process)
+
+    stop(append_server, grace=60)
+    process.communicate(timeout=20)
+
+    stored = append_server.only_run()
+    assert not is_running(worker)
+    assert steps(stored) == [("s1", ACKNOWLEDGED), ("s1", CONFIRMED)]
+
+
+def test_children_are_left_to_another_run_that_is_open_in_the_program(
+    programs: Programs, append_server: AppendServer
+) -> None:
+    process = programs.start(
+        """
+        import subprocess, time, trackside
+        other = trackside.start_run("other", capture=False)
+        child = subprocess.Popen(["sleep", "1000"])
+        try:
+            with trackside.start_run("p", capture=False):
+                print("up", flush=True)
+                time.sleep(1000)
+        except KeyboardInterrupt:
+            print(child.poll())
+            child.kill()
+        """
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    append_server.wait_for(
+        lambda: len(append_server.runs) == 2 and all(r.states for r in append_server.runs.values())
+    )
+    (run_id,) = (key for key, stored in append_server.runs.items() if stored.run.name == "p")
+
+    append_server.control(run_id, ControlRequest(request_id="s1", action=RunAction.RUN_ACTION_STOP))
+    output, _ = process.communicate(timeout=20)
+
+    assert output == "None\n"
+    assert steps(append_server.runs[run_id])[-1] == ("s1", CONFIRMED)

@@ -2,20 +2,22 @@
 
 Example:
     ```python
-    from trackside.integrations import sklearn as reporting
+    from trackside.integrations.sklearn import cross_validate  # in place of scikit-learn's
 
     with trackside.start_run("ridge"):
-        reporting.log_estimator(model)
-        scores = cross_validate(model, x, y, cv=reporting.Folds(KFold(5)))
-        reporting.log_cross_validation(scores)
+        scores = cross_validate(model, x, y, cv=5)
     ```
 """
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 from trackside.integrations.reporting import numbers_of, run_or_current
 from trackside.session.run import Run
+
+_base: Any = import_module("sklearn.base")
+_selection: Any = import_module("sklearn.model_selection")
 
 
 class Folds:
@@ -43,13 +45,19 @@ class Folds:
 
 
 def log_estimator(estimator: Any, run: Run | None = None) -> None:  # noqa: ANN401 - any of scikit-learn
-    """Set what the estimator is, and its parameters, as parameters of the run."""
+    """Set what the estimator is, and its parameters that are not None, as parameters of the run."""
     parameters = {
         key: value
         for key, value in estimator.get_params().items()
-        if value is None or isinstance(value, bool | int | float | str)
+        if isinstance(value, bool | int | float | str)
     }
-    run_or_current(run).set_parameters({"estimator": type(estimator).__name__, **parameters})
+    run_or_current(run).set_parameters({"estimator": _name_of(estimator), **parameters})
+
+
+def _name_of(estimator: Any) -> str:  # noqa: ANN401 - any of scikit-learn
+    steps = ", ".join(type(step).__name__ for _, step in getattr(estimator, "steps", ()))
+    name = type(estimator).__name__
+    return f"{name}({steps})" if steps else name
 
 
 def log_cross_validation(results: Mapping[str, Any], run: Run | None = None) -> None:
@@ -69,6 +77,31 @@ def log_cross_validation(results: Mapping[str, Any], run: Run | None = None) -> 
     if scores:
         mean = float(sum(scores) / len(scores))
         run.result(best_score=mean, best_series="test_score", models_trained=len(scores))
+
+
+def cross_validate(
+    estimator: Any,  # noqa: ANN401 - any of scikit-learn
+    X: Any,  # noqa: ANN401, N803 - as scikit-learn names it
+    y: Any = None,  # noqa: ANN401 - whatever scikit-learn takes
+    *,
+    cv: Any = None,  # noqa: ANN401 - likewise
+    **named: Any,  # noqa: ANN401 - likewise
+) -> dict[str, Any]:
+    """Do what scikit-learn's does, and report it to the current run.
+
+    The estimator becomes parameters, the folds are counted, and each figure of each fold is a
+    point; the mean test score is the run's result.
+    """
+    log_estimator(estimator)
+    splitter = _selection.check_cv(cv, y, classifier=_base.is_classifier(estimator))
+    scores = _selection.cross_validate(estimator, X, y, cv=Folds(splitter), **named)
+    log_cross_validation(scores)
+    return scores
+
+
+def cross_val_score(estimator: Any, X: Any, y: Any = None, **named: Any) -> Any:  # noqa: ANN401, N803 - as above
+    """Return the test score of each fold, as scikit-learn's does; reported as `cross_validate`."""
+    return cross_validate(estimator, X, y, **named)["test_score"]
 
 
 def log_search(search: Any, run: Run | None = None) -> None:  # noqa: ANN401 - any search of scikit-learn

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -11,6 +12,8 @@ from trackside.session.ending import Ending
 from trackside.session.failure import Outcome
 from trackside.session.interruption import interrupt_main_thread
 from trackside.session.killing import end_killed
+from trackside.session.open_runs import open_runs
+from trackside.session.processes import end_what_would_be_left
 from trackside.session.reporter import Reporter
 from trackside_protos.runs.v1.report_pb2 import ControlReport, ControlStep, RunReport
 from trackside_protos.runs.v1.run_pb2 import ControlRequest
@@ -24,7 +27,8 @@ class Control:
     """Obeys the requests to end one run, each once, and says how far each has got.
 
     A stop interrupts the program and is confirmed with the last report of the run. What has not
-    begun to end after the grace time is killed. A kill overtakes a stop; then both are confirmed.
+    begun to end after the grace time is killed, and so are then children that the program leaves.
+    A kill overtakes a stop; then both are confirmed.
     """
 
     def __init__(self, reporter: Reporter, ending: Ending) -> None:
@@ -32,6 +36,8 @@ class Control:
         self._ending = ending
         self._requests: dict[str, ControlRequest] = {}
         self._acknowledged: list[ControlRequest] = []
+        self._patience_ends = 0.0
+        self._none_left = True
         self._threads: list[threading.Thread] = []
 
     def obey(self, request: ControlRequest) -> None:
@@ -55,8 +61,18 @@ class Control:
                 )
         return outcome
 
+    def end_stopped(self) -> None:
+        """See that nothing is left of a program that was stopped, but what ends with it.
+
+        Another run of the same program may still need its children.
+        """
+        if self._acknowledged and open_runs.newest is None:
+            self._none_left = end_what_would_be_left(self._patience_ends)
+
     def confirmations(self) -> list[RunReport]:
         """Return the reports that what was acknowledged is done."""
+        if not self._none_left:
+            return []
         return [_step(each, ControlStep.CONTROL_STEP_CONFIRMED) for each in self._acknowledged]
 
     def wait_killed(self) -> None:
@@ -75,6 +91,7 @@ class Control:
     def _stop(self, request: ControlRequest) -> None:
         if self._ending.has_begun:
             return
+        self._patience_ends = time.monotonic() + _grace_of(request)
         self._acknowledge(request, "stopped")
         self._ending.unless_begun(interrupt_main_thread)
         if not self._ending.wait_begun(_grace_of(request)) and self._ending.begin():

@@ -72,7 +72,7 @@ class Narration(Speaker):
 
     def tap_logging(self) -> None:
         """Take up what is said through `logging`."""
-        echo = self._reporter.expect_echo if self._reporter is not None else None
+        echo = self._reporter.output.expect_echo if self._reporter is not None else None
         self._tap = LoggingTap(self._take_record, echo)
 
     def untap_logging(self) -> None:

@@ -45,8 +45,13 @@ _HERE: ContextVar[Place | None] = ContextVar("trackside_place", default=None)
 
 def here(run_id: str) -> Place:
     """Return the place in this run where the caller is."""
+    return within(run_id) or Place(run_id)
+
+
+def within(run_id: str) -> Place | None:
+    """Return the place in this run where the caller is; None outside of all that is open in it."""
     place = _HERE.get()
-    return place if place is not None and place.run_id == run_id else Place(run_id)
+    return place if place is not None and place.run_id == run_id else None
 
 
 def present_run_id() -> str:

@@ -4,12 +4,19 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _LONGEST_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.01
+_HELPERS: Final = (
+    ("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
+    ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid"),
+)
+"""Where Python keeps the numbers of processes that end when this one has."""
 
 
 def kill_children() -> bool:
@@ -17,20 +24,59 @@ def kill_children() -> bool:
 
     Says whether none is left: one that waits for a device may outlast every signal.
     """
+    return _kill(lambda: descendants(os.getpid()))
+
+
+def end_what_would_be_left(until: float) -> bool:
+    """Tell the descendants that would outlive this process to end, and kill them at this time.
+
+    The time is on the monotonic clock. Workers of `multiprocessing` end with this process, as
+    Python does it, and are left to that. Says whether none of the others is left.
+    """
+    _signal(_outliving(), signal.SIGTERM)
+    while _outliving():
+        if time.monotonic() > until:
+            return _kill(_outliving)
+        time.sleep(_PAUSE_SECONDS)
+    return True
+
+
+def _kill(find: Callable[[], Sequence[int]]) -> bool:
     end = time.monotonic() + _LONGEST_SECONDS
-    while living := descendants(os.getpid()):
-        for process_id in living:
-            with contextlib.suppress(OSError):
-                os.kill(process_id, signal.SIGKILL)
+    while living := find():
+        _signal(living, signal.SIGKILL)
         if time.monotonic() > end:
             return False
         time.sleep(_PAUSE_SECONDS)
     return True
 
 
+def _signal(process_ids: Sequence[int], number: signal.Signals) -> None:
+    for process_id in process_ids:
+        with contextlib.suppress(OSError):
+            os.kill(process_id, number)
+
+
+def _outliving() -> list[int]:
+    """Return the descendants that do not end with this process by themselves."""
+    workers: Any = sys.modules.get("multiprocessing.process")
+    ending = [worker.pid for worker in workers.active_children()] if workers else []
+    for module, name, number in _HELPERS:
+        helper = getattr(sys.modules.get(module), name, None)
+        ending.append(getattr(helper, number, None))
+    parents = _parents()
+    outside = _below(os.getpid(), parents)
+    for root in filter(None, ending):
+        outside = [each for each in outside if each not in (root, *_below(root, parents))]
+    return outside
+
+
 def descendants(root: int) -> list[int]:
     """Return the ids of all living processes below this one."""
-    parents = _parents()
+    return _below(root, _parents())
+
+
+def _below(root: int, parents: Mapping[int, int]) -> list[int]:
     found: list[int] = []
     generation = {root}
     while generation:

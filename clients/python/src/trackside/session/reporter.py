@@ -5,11 +5,9 @@ import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from trackside.capture.descriptors import CapturedDescriptor, CaptureError
 from trackside.capture.lines import Line
 from trackside.capture.masking import Masker, secrets_of
 from trackside.delivery.outbox import Outbox
@@ -18,6 +16,7 @@ from trackside.location import Location
 from trackside.session.courier import OnControl, courier
 from trackside.session.errands import Errands
 from trackside.session.mode import Mode, exit_timeout
+from trackside.session.output import Output
 from trackside.session.pulse import Pulse
 from trackside.session.recorder import NANOS, LineDraft, Recorder
 from trackside.session.system_metrics import SystemMetrics, meter_of_this_system
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from trackside.delivery.delivery import Delivery
 
 HEARTBEAT_SECONDS: Final = 10
-_STREAMS: Final = {1: "stdout", 2: "stderr"}
-_MOST_ECHOES: Final = 1_000
 _ADOPT_SECONDS: Final = 1.0
 _ERRAND_SECONDS: Final = 60.0
 _UNREACHABLE_SECONDS: Final = 3.0
@@ -59,14 +56,13 @@ class Reporter:
         self.masker = Masker(secrets_of(os.environ))
         self.recorder = Recorder(self.masker, self.complain)
         self.errands = Errands(self.complain)
+        self.output = Output(run_id, self.recorder, self.masker, self.complain)
         self.is_child = False
         """Whether this process was forked off after the run had begun."""
         self._location = location
         self._mode = mode
         self._run_id = run_id
         self._complaints: set[str] = set()
-        self._captured: dict[str, CapturedDescriptor] = {}
-        self._echoes = {stream: deque[str](maxlen=_MOST_ECHOES) for stream in _STREAMS.values()}
         self._delivery: Delivery | None = None
         self._on_control: OnControl | None = None
         self._connected = threading.Event()
@@ -95,12 +91,7 @@ class Reporter:
 
     def capture(self) -> None:
         """Take up the standard output and error of this process and its children."""
-        folder = self._location.home / "spool"
-        for descriptor, stream in _STREAMS.items():
-            try:
-                self._captured[stream] = CapturedDescriptor(descriptor, folder, self.masker)
-            except CaptureError as error:
-                self.complain(f"the {stream} of this program is not captured: {error}")
+        self.output.begin(self._location.home / "spool")
 
     def complain(self, text: str) -> None:
         """Say what went wrong in the run's own log, each thing once; never to the program."""
@@ -120,10 +111,7 @@ class Reporter:
     def stop_capture(self) -> None:
         """Let the output go where it went before, and take up the last of it."""
         self._pulse.stop()
-        for stream, captured in self._captured.items():
-            self._take_lines(stream, captured.stop())
-            self._pass_on_complaint(stream, captured)
-        self._captured.clear()
+        self.output.end()
 
     def close(self, last: Sequence[RunReport]) -> None:
         """Say these last things, and wait until all is delivered, within reason."""
@@ -171,7 +159,7 @@ class Reporter:
     def become_child(self) -> None:
         """Be a producer of one's own: the parent says what was said before the fork."""
         self.is_child = True
-        self._captured.clear()
+        self.output.leave_to_parent()
         self._delivery = None
         self._connected = threading.Event()
         self._putting = threading.Lock()
@@ -207,9 +195,7 @@ class Reporter:
 
     def _beat(self) -> None:
         now = time.monotonic()
-        for stream, captured in self._captured.items():
-            self._take_lines(stream, captured.read(now))
-            self._pass_on_complaint(stream, captured)
+        self.output.take_up(now)
         beats: list[RunReport] = []
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + HEARTBEAT_SECONDS
@@ -263,25 +249,6 @@ class Reporter:
             self._outbox.append(self.recorder.drain())
             if reports:
                 self._outbox.report(reports)
-
-    def expect_echo(self, stream: str, text: str) -> None:
-        """Leave these lines of the output out: they are log entries already."""
-        if stream in self._captured:
-            self._echoes[stream].extend(text.split("\n"))
-
-    def _take_lines(self, stream: str, lines: Sequence[Line]) -> None:
-        now = time.time_ns()
-        echoes = self._echoes[stream]
-        for line in lines:
-            if line.message in echoes:
-                while echoes.popleft() != line.message:
-                    pass  # it was filtered by its handler, and never written
-            else:
-                self.recorder.add_line(LineDraft(now, 0, line, stream))
-
-    def _pass_on_complaint(self, stream: str, captured: CapturedDescriptor) -> None:
-        if captured.complaint:
-            self.complain(f"the {stream} of this program is not kept whole: {captured.complaint}")
 
     def _adopt_children(self, delivery: "Delivery") -> None:
         if self._has_forked:

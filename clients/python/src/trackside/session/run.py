@@ -135,6 +135,7 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
     def _last_reports(self, outcome: Outcome, reporter: Reporter) -> list[RunReport]:
         if reporter.is_child or self._control is None:
             return []
+        self._control.end_stopped()
         outcome = self._control.outcome_of(outcome)
         mask = reporter.masker.text
         reports: list[RunReport] = []
