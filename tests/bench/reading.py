@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+import grpc
 import numpy as np
 
 from bench import batches
@@ -56,9 +57,7 @@ def million_points() -> list[Figure]:
 def many_runs() -> list[Figure]:
     """100,000 runs: the newest, selective filters, free text."""
     with running() as product, product.channel() as channel:
-        stub = runs_service_pb2_grpc.RunsServiceStub(channel)
-        for index in range(_SWEEPS):
-            stub.CreateRun(_sweep(index), metadata=product.metadata)
+        stub = create_many_runs(product, channel)
         product.settle()
 
         def slowest(filters: tuple[str, ...]) -> float:
@@ -74,6 +73,16 @@ def many_runs() -> list[Figure]:
         _milliseconds("100,000 runs: list and selective filters, p95", selective, 50),
         _milliseconds("100,000 runs: free text, p95", free_text, 150),
     ]
+
+
+def create_many_runs(
+    product: Product, channel: grpc.Channel
+) -> runs_service_pb2_grpc.RunsServiceStub:
+    """Create 100,000 runs, 100 parents with their children, and return what asks for them."""
+    stub = runs_service_pb2_grpc.RunsServiceStub(channel)
+    for index in range(_SWEEPS):
+        stub.CreateRun(_sweep(index), metadata=product.metadata)
+    return stub
 
 
 def many_tasks() -> list[Figure]:

@@ -1,3 +1,6 @@
+import asyncio
+from collections.abc import Sequence
+
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -32,6 +35,45 @@ async def test_what_is_changed_is_found(server: Server) -> None:
     assert len(await server.runs("tag:y label.team=wall quick")) == 1
     assert await server.runs("tag:x") == []
     assert await server.runs("label.team=pit") == []
+
+
+async def change_tags(
+    server: Server, run: Run, *, added: Sequence[str] = (), removed: Sequence[str] = ()
+) -> Sequence[str]:
+    request = runs_service_pb2.UpdateRunRequest(
+        run=Run(run_id=run.run_id), added_tags=added, removed_tags=removed
+    )
+    return list((await server.call("UpdateRun", request, Caller("ann", Role.USER))).run.tags)
+
+
+async def test_tags_that_two_people_change_are_not_lost(server: Server) -> None:
+    run = await server.create(tags=["draft", "quick"])
+
+    await asyncio.gather(
+        change_tags(server, run, added=["keep"], removed=["draft"]),
+        change_tags(server, run, added=["best"], removed=["nowhere"]),
+    )
+
+    assert list((await server.get(run.run_id)).tags) == ["best", "keep", "quick"]
+    assert len(await server.runs("tag:best tag:keep")) == 1
+    assert await server.runs("tag:draft") == []
+
+
+async def test_tags_that_are_there_change_nothing(server: Server) -> None:
+    run = await server.create(tags=["keep"])
+
+    await change_tags(server, run, added=["keep"], removed=["draft"])
+
+    assert (await server.get(run.run_id)).sequence == run.sequence
+
+
+async def test_a_run_has_no_more_tags_than_it_may(server: Server) -> None:
+    run = await server.create(tags=[f"a{number}" for number in range(60)])
+
+    with pytest.raises(InvalidFieldError, match="more than 64"):
+        await change_tags(server, run, added=[f"b{number}" for number in range(5)])
+
+    assert len((await server.get(run.run_id)).tags) == 60
 
 
 async def test_the_same_again_changes_nothing(server: Server) -> None:

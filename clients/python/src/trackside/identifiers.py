@@ -1,7 +1,6 @@
 """Random identifiers as every client and service of Trackside makes them."""
 
-import hashlib
-import secrets
+import os
 from typing import Final
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -13,11 +12,13 @@ LENGTH: Final = 16
 
 def new_identifier() -> str:
     """Return a new random identifier, for example of a run."""
-    return _spelled(secrets.randbits(5 * LENGTH))
+    return _spelled(int.from_bytes(os.urandom(5 * LENGTH // 8)))
 
 
 def identifier_of(*words: str) -> str:
     """Return the identifier that stands for `words`: always the same one for the same words."""
+    import hashlib  # noqa: PLC0415  # brings OpenSSL; most programs get by without
+
     digest = hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).digest()
     return _spelled(int.from_bytes(digest[: 5 * LENGTH // 8]))
 

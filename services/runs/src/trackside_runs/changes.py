@@ -1,20 +1,25 @@
 """What is changed of a run from outside: its labelling, a parent's closing, what is gone."""
 
-from collections.abc import Iterable
-
-from trackside_protos.runs.v1 import change_pb2, output_pb2, run_pb2
+from trackside_protos.runs.v1 import change_pb2, output_pb2, run_pb2, runs_service_pb2
 from trackside_runs import lifecycle, offers
 from trackside_runs.errors import ActionNotAllowedError
 from trackside_runs.record import RunRecord
 from trackside_runs.states import run_state_name
 from trackside_runs.storage.ledger import Ledger
+from trackside_runs.validation.run_shapes import MAXIMUM_TAGS
+from trackside_serving.errors import InvalidFieldError
 
 
-def update(ledger: Ledger, record: RunRecord, values: run_pb2.Run, paths: Iterable[str]) -> None:
-    """Set the fields that the paths name. Setting what is set already changes nothing."""
+def update(ledger: Ledger, record: RunRecord, request: runs_service_pb2.UpdateRunRequest) -> None:
+    """Change what the request names. Setting what is set already changes nothing.
+
+    Raises:
+        InvalidFieldError: The run would have too many tags.
+    """
+    values = request.run
     before = run_pb2.Run()
     before.CopyFrom(record.message)
-    for path in paths:
+    for path in request.update_mask.paths:
         record.message.ClearField(path)  # pyright: ignore[reportArgumentType]  # validated
         match path:
             case "tags":
@@ -24,6 +29,10 @@ def update(ledger: Ledger, record: RunRecord, values: run_pb2.Run, paths: Iterab
                     record.message.labels[key] = value
             case _:
                 setattr(record.message, path, getattr(values, path))
+    tags = {*record.message.tags, *request.added_tags}.difference(request.removed_tags)
+    if len(tags) > MAXIMUM_TAGS:
+        raise InvalidFieldError.of("added_tags", f"make more than {MAXIMUM_TAGS} of the run")
+    record.message.tags[:] = sorted(tags)
     if record.message != before:
         ledger.reindex(record)
         record.touch()

@@ -31,14 +31,13 @@ def require_creation(request: runs_service_pb2.CreateRunRequest) -> None:
     _require_none(checks.check_creation(request))
 
 
-def require_update(request: runs_service_pb2.UpdateRunRequest) -> Sequence[str]:
-    """Return the paths of an update.
+def require_update(request: runs_service_pb2.UpdateRunRequest) -> None:
+    """Refuse an update that no run can have.
 
     Raises:
         InvalidFieldError: Fields are wrong, or a path cannot be changed.
     """
     _require_none(checks.check_update(request))
-    return list(request.update_mask.paths)
 
 
 def require_reports(request: runs_service_pb2.ReportRunRequest) -> None:

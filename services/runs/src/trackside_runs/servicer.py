@@ -125,10 +125,11 @@ class RunsServicer:
     async def update_run(
         self, request: runs_service_pb2.UpdateRunRequest, call: Call
     ) -> runs_service_pb2.UpdateRunResponse:
-        paths = requests.require_update(request)
-        run_id = request.run.run_id
+        requests.require_update(request)
         run = await self._act(
-            run_id, call, lambda ledger, record: changes.update(ledger, record, request.run, paths)
+            request.run.run_id,
+            call,
+            lambda ledger, record: changes.update(ledger, record, request),
         )
         return runs_service_pb2.UpdateRunResponse(run=run)
 

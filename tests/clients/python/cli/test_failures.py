@@ -21,7 +21,7 @@ _STATUSES = {
         (errors.ServerFailedError("x"), ExitCode.ERROR),
         (errors.OverloadedError("x"), ExitCode.ERROR),
         (errors.InvalidRequestError("x"), ExitCode.USAGE),
-        (errors.AmbiguousNameError("x", []), ExitCode.USAGE),
+        (errors.AmbiguousNameError("x", {}), ExitCode.USAGE),
         (errors.NotFoundError("x"), ExitCode.NOT_FOUND),
         (errors.TokenRefusedError("x"), ExitCode.NOT_ALLOWED),
         (errors.ConflictError("x"), ExitCode.CONFLICT),

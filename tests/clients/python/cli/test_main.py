@@ -21,7 +21,8 @@ def _modules_after(*arguments: str) -> set[str]:
     return set(done.stderr.split())
 
 
-def test_version_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_version_imports_nothing_heavy(word: str) -> None:
     heavy = {
         "grpc",
         "rich",
@@ -32,11 +33,12 @@ def test_version_imports_nothing_heavy() -> None:
         "platformdirs",
     }
 
-    assert not heavy & _modules_after("version")
+    assert not heavy & _modules_after(word)
 
 
-def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["version"]) == 0
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_the_version_is_shown(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run([word]) == 0
     assert capsys.readouterr().out == f"trackside {VERSION}\n"
 
 

@@ -1,15 +1,28 @@
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from support.scripted_server import ScriptedServer
 from trackside.client.connection import Connection
 from trackside.client.errors import AmbiguousNameError, InvalidRequestError, NotFoundError
 from trackside.client.resolve import choose, id_prefix, resolve_run
 from trackside_protos.runs.v1.run_pb2 import Run
+from trackside_protos.runs.v1.run_state_pb2 import RunState
 from trackside_protos.runs.v1.runs_service_pb2 import ListRunsResponse
 from trackside_protos.servers.v1.servers_service_pb2 import GetServerResponse, Server
 
-_FIRST = Run(run_id="7k2m000000000000", name="ridge")
-_SECOND = Run(run_id="7k9z000000000000", name="lasso")
+_NOON = 1_795_262_400
+_FIRST = Run(
+    run_id="7k2m000000000000",
+    name="ridge",
+    state=RunState.RUN_STATE_RUNNING,
+    create_time=Timestamp(seconds=_NOON),
+)
+_SECOND = Run(
+    run_id="7k9z000000000000",
+    name="lasso",
+    state=RunState.RUN_STATE_FAILED,
+    create_time=Timestamp(seconds=_NOON - 3600),
+)
 
 
 def test_a_whole_id_is_taken_as_it_is(server: ScriptedServer, connection: Connection) -> None:
@@ -32,6 +45,10 @@ def test_a_beginning_of_several_ids_is_ambiguous() -> None:
         choose("7k", "7k", [_FIRST, _SECOND])
 
     assert caught.value.candidates == (_FIRST.run_id, _SECOND.run_id)
+    assert [(told.field, told.description) for told in caught.value.fields] == [
+        (_FIRST.run_id, "ridge, RUNNING, created 2026-11-21T12:00:00Z"),
+        (_SECOND.run_id, "lasso, FAILED, created 2026-11-21T11:00:00Z"),
+    ]
 
 
 def test_what_fits_nothing_is_not_found() -> None:

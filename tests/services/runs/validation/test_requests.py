@@ -223,6 +223,19 @@ def test_an_update_without_a_mask_is_refused() -> None:
     assert update(["name"] * 10_000) == ["update_mask"]
 
 
+@pytest.mark.parametrize("field", ["added_tags", "removed_tags"])
+def test_single_tags_are_checked_and_stand_alone(field: str) -> None:
+    def told(request: UpdateRunRequest, *tags: str) -> list[str]:
+        getattr(request, field).extend(tags)
+        return [violation.field for violation in check_update(request)]
+
+    run = Run(run_id=RUN_ID)
+    both = UpdateRunRequest(run=run, update_mask=FieldMask(paths=["tags"]))
+    assert told(UpdateRunRequest(run=run), "keep") == []
+    assert told(UpdateRunRequest(run=run), "") == [f"{field}[0]"]
+    assert told(both, "keep") == [field]
+
+
 def test_only_what_is_to_change_is_checked() -> None:
     assert update(["description"], notes="\0") == []
     assert update(["notes"], notes="\0") == ["run.notes"]

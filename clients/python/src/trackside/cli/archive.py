@@ -2,7 +2,6 @@
 
 import io
 import os
-import secrets
 import shutil
 import time
 import zipfile
@@ -73,7 +72,7 @@ def archive_at(path: Path) -> Generator[Archive]:
     if os.path.lexists(path):
         message = f"{path} exists already"
         raise FileExistsError(message)
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    unfinished = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         if path.suffix.lower() == _ZIP:
             archive = _Zip(unfinished, path.stem)

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import cast
 
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from trackside.cli.safe_text import harmless_json
@@ -38,6 +37,9 @@ class Format(StrEnum):
 
 def plain(message: Message) -> Document:
     """Return a message as proto3-JSON has it; fields that are not set have their defaults."""
+    # Not at the top: tables do without.
+    from google.protobuf.json_format import MessageToDict  # noqa: PLC0415
+
     return MessageToDict(message, always_print_fields_with_no_presence=True)
 
 

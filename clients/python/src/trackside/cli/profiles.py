@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -114,7 +113,7 @@ def write_profiles(file: Path, profiles: Profiles) -> None:
     known = {name: asdict(profile) for name, profile in sorted(profiles.known.items())}
     text = json.dumps({"current": profiles.current, "profiles": known}, indent=2)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    unfinished = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as written:
         written.write(text + "\n")

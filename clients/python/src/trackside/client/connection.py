@@ -2,24 +2,25 @@
 
 import json
 import os
-import secrets
 import threading
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Final, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
 import grpc
 
 from trackside.client.errors import ServerUnreachableError, TracksideError
 from trackside.client.failed_calls import REQUEST_ID_KEY, error_of_call
 from trackside.location import Location, discover, is_on_this_machine
-from trackside_protos.live.v1.live_service_pb2_grpc import LiveServiceStub
-from trackside_protos.logs.v1.logs_service_pb2_grpc import LogsServiceStub
-from trackside_protos.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
-from trackside_protos.runners.v1.runners_service_pb2_grpc import RunnersServiceStub
-from trackside_protos.runs.v1.runs_service_pb2_grpc import RunsServiceStub
 from trackside_protos.servers.v1.servers_service_pb2 import GetServerRequest, Server
 from trackside_protos.servers.v1.servers_service_pb2_grpc import ServersServiceStub
+
+if TYPE_CHECKING:
+    from trackside_protos.live.v1.live_service_pb2_grpc import LiveServiceStub
+    from trackside_protos.logs.v1.logs_service_pb2_grpc import LogsServiceStub
+    from trackside_protos.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub
+    from trackside_protos.runners.v1.runners_service_pb2_grpc import RunnersServiceStub
+    from trackside_protos.runs.v1.runs_service_pb2_grpc import RunsServiceStub
 
 UNARY_TIMEOUT: Final = 30.0
 """Seconds that a call may take unless it says otherwise."""
@@ -112,28 +113,38 @@ class Connection:
         return self.call(stub.GetServer, GetServerRequest()).server
 
     @cached_property
-    def runs(self) -> RunsServiceStub:
+    def runs(self) -> "RunsServiceStub":
         """The service of runs."""
+        from trackside_protos.runs.v1.runs_service_pb2_grpc import RunsServiceStub  # noqa: PLC0415
+
         return RunsServiceStub(self._channel_of("trackside.runs.v1.RunsService"))
 
     @cached_property
-    def logs(self) -> LogsServiceStub:
+    def logs(self) -> "LogsServiceStub":
         """The service of log entries."""
+        from trackside_protos.logs.v1.logs_service_pb2_grpc import LogsServiceStub  # noqa: PLC0415
+
         return LogsServiceStub(self._channel_of("trackside.logs.v1.LogsService"))
 
     @cached_property
-    def metrics(self) -> MetricsServiceStub:
+    def metrics(self) -> "MetricsServiceStub":
         """The service of metric points."""
+        from trackside_protos.metrics.v1.metrics_service_pb2_grpc import MetricsServiceStub  # noqa: PLC0415
+
         return MetricsServiceStub(self._channel_of("trackside.metrics.v1.MetricsService"))
 
     @cached_property
-    def live(self) -> LiveServiceStub:
+    def live(self) -> "LiveServiceStub":
         """The service that merges watches."""
+        from trackside_protos.live.v1.live_service_pb2_grpc import LiveServiceStub  # noqa: PLC0415
+
         return LiveServiceStub(self._channel_of("trackside.live.v1.LiveService"))
 
     @cached_property
-    def runners(self) -> RunnersServiceStub:
+    def runners(self) -> "RunnersServiceStub":
         """The service of runners and agents."""
+        from trackside_protos.runners.v1.runners_service_pb2_grpc import RunnersServiceStub  # noqa: PLC0415
+
         return RunnersServiceStub(self._channel_of("trackside.runners.v1.RunnersService"))
 
     def call(
@@ -169,7 +180,7 @@ class Connection:
             raise _closed(error) from error
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        named = ((REQUEST_ID_KEY, secrets.token_hex(8)),)
+        named = ((REQUEST_ID_KEY, os.urandom(8).hex()),)
         token = self.location.current_token()
         return (("authorization", f"Bearer {token}"), *named) if token else named
 

@@ -39,6 +39,7 @@ class ErrorFacts:
     retry_after: float | None = None
 
 
+_SHOWN_CANDIDATES = 5
 _WAIT = "the server goes on trying; ask again in a while"
 
 _HINTS: Mapping[str, str] = {
@@ -118,8 +119,12 @@ class NotFoundError(TracksideError):
 class AmbiguousNameError(TracksideError):
     """The words fit several runs or tasks; `candidates` are their ids."""
 
-    def __init__(self, message: str, candidates: Sequence[str]) -> None:
-        super().__init__(message, hint="give an id, or more characters of it")
+    def __init__(self, message: str, candidates: Mapping[str, str]) -> None:
+        """Say so; `candidates` tells of each id what tells it from the others."""
+        shown = [FieldViolation(*each) for each in list(candidates.items())[:_SHOWN_CANDIDATES]]
+        super().__init__(
+            message, ErrorFacts(fields=shown), hint="give an id, or more characters of it"
+        )
         self.candidates = tuple(candidates)
 
 

@@ -7,13 +7,13 @@ from typing import Final
 from trackside.client import filters
 from trackside.client.connection import Connection
 from trackside.client.errors import AmbiguousNameError, InvalidRequestError, NotFoundError
+from trackside.client.states import run_state_word
 from trackside.identifiers import ALPHABET, LENGTH
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.runs_service_pb2 import ListRunsRequest
 
 _LATEST: Final = re.compile(r"@latest(?:~([0-9]{1,3}))?")
 _READ_ALIKE: Final = str.maketrans("oil", "011")
-_SHOWN_CANDIDATES: Final = 5
 
 
 def resolve_run(connection: Connection, text: str) -> str:
@@ -61,12 +61,14 @@ def choose(text: str, prefix: str, found: Sequence[Run]) -> str:
         message = f"no run has the id, the beginning of an id or the name {text!r}"
         raise NotFoundError(message)
     if len(fitting) > 1:
-        candidates = [run.run_id for run in fitting]
-        shown = ", ".join(candidates[:_SHOWN_CANDIDATES])
-        more = ", …" if len(candidates) > _SHOWN_CANDIDATES else ""
-        message = f"{text!r} fits {len(fitting)} runs: {shown}{more}"
-        raise AmbiguousNameError(message, candidates)
+        message = f"{text!r} fits {len(fitting)} runs"
+        raise AmbiguousNameError(message, {run.run_id: _told(run) for run in fitting})
     return fitting[0].run_id
+
+
+def _told(run: Run) -> str:
+    created = f"{run.create_time.ToDatetime():%Y-%m-%dT%H:%M:%SZ}"
+    return f"{run.name}, {run_state_word(run.state)}, created {created}"
 
 
 def _latest(connection: Connection, text: str) -> str:

@@ -26,7 +26,7 @@ from trackside_runs.validation.rules import (
     lasting,
     one_line,
 )
-from trackside_runs.validation.run_shapes import LINE, PATH, PRODUCER_ID, RESULT, RUN, RUNNER
+from trackside_runs.validation.run_shapes import LINE, PATH, PRODUCER_ID, RESULT, RUN, RUNNER, TAGS
 from trackside_serving.errors import Violation
 
 MAXIMUM_REPORTS: Final = 1_000
@@ -112,7 +112,7 @@ def check_update(request: UpdateRunRequest) -> Sequence[Violation]:
     violations = Violations()
     identifier(violations, "run.run_id", request.run.run_id)
     paths = request.update_mask.paths
-    if not paths:
+    if not (paths or request.added_tags or request.removed_tags):
         violations.add("update_mask", "names nothing to change")
     if len(paths) > _MAXIMUM_PATHS:
         violations.add("update_mask", f"has more than {_MAXIMUM_PATHS} paths")
@@ -125,7 +125,16 @@ def check_update(request: UpdateRunRequest) -> Sequence[Violation]:
             violations.add("run.name", "is empty")
         elif rule := RUN.rules.get(path):
             rule(violations, f"run.{path}", getattr(request.run, path))
+    for field in ("added_tags", "removed_tags"):
+        _check_tags(violations, request, field)
     return violations.found
+
+
+def _check_tags(violations: Violations, request: UpdateRunRequest, field: str) -> None:
+    tags = getattr(request, field)
+    TAGS(violations, field, tags)
+    if tags and "tags" in request.update_mask.paths:
+        violations.add(field, "cannot be together with `tags` in the mask")
 
 
 def check_closing(request: CloseRunRequest) -> Sequence[Violation]:

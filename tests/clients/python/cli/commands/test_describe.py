@@ -120,10 +120,12 @@ def test_a_task_is_described_by_id_or_name(text: str, command: Command) -> None:
 def test_a_beginning_of_several_tasks_is_ambiguous(command: Command) -> None:
     done = command("describe", f"{CHILD_ID}/fit")
 
-    assert (done.code, done.err.splitlines()[0]) == (
-        2,
-        "error: 'fit' fits 2 tasks: fit-3, fit-4",
-    )
+    assert done.code == 2
+    assert done.err.splitlines()[:3] == [
+        "error: 'fit' fits 2 tasks",
+        "  fit-3: fit fold 3, RUNNING",
+        "  fit-4: fit fold 4, PENDING",
+    ]
 
 
 def test_a_task_that_is_not_there_is_not_found(command: Command) -> None:

@@ -13,26 +13,22 @@ def updated(server: ScriptedServer) -> None:
 
 def _update(asked: UpdateRunRequest) -> UpdateRunResponse:
     run = child()
-    del run.tags[:]
-    run.tags.extend(asked.run.tags)
+    run.tags[:] = sorted({*run.tags, *asked.added_tags} - {*asked.removed_tags})
     return UpdateRunResponse(run=run)
 
 
-def test_tags_are_added_and_removed(command: Command, server: ScriptedServer) -> None:
-    done = command("tag", CHILD_ID, "+keep", "-quick", "best")
+def test_tags_are_added_and_removed_by_the_server(command: Command, server: ScriptedServer) -> None:
+    done = command("tag", CHILD_ID, "+keep", "-quick", "best", "+away", "-away")
 
-    asked: UpdateRunRequest = server.requests["UpdateRun"][0]
+    (asked,) = server.requests["UpdateRun"]
     assert (done.code, done.out) == (0, "best\ndigits\nkeep\n")
-    assert (asked.run.run_id, list(asked.update_mask.paths)) == (CHILD_ID, ["tags"])
+    assert (asked.run.run_id, list(asked.update_mask.paths)) == (CHILD_ID, [])
+    assert list(asked.added_tags) == ["keep", "best"]
+    assert list(asked.removed_tags) == ["quick", "away"]
 
 
 def test_without_changes_the_tags_are_shown(command: Command, server: ScriptedServer) -> None:
     assert command("tag", CHILD_ID).out == "digits\nquick\n"
-    assert not server.requests["UpdateRun"]
-
-
-def test_what_changes_nothing_is_not_sent(command: Command, server: ScriptedServer) -> None:
-    assert command("tag", CHILD_ID, "+quick", "-away").out == "digits\nquick\n"
     assert not server.requests["UpdateRun"]
 
 

@@ -22,6 +22,7 @@ from trackside.client import filters, listing
 from trackside.client.connection import Connection
 from trackside.client.errors import AmbiguousNameError, NotFoundError, TracksideError
 from trackside.client.resolve import resolve_run
+from trackside.client.states import task_state_word
 from trackside_protos.metrics.v1.series_pb2 import Series
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.task_pb2 import Task, TaskState
@@ -193,18 +194,18 @@ def find_task(connection: Connection, run_id: str, text: str) -> Task:
         return listing.get_task(connection, run_id, text)
     except NotFoundError as error:
         tasks = listing.list_tasks(connection, run_id)
-        fitting = [task.task_id for task in islice(tasks, 100_000) if _fits(task, text)]
+        fitting = [task for task in islice(tasks, 100_000) if _fits(task, text)]
         if not fitting:
             raise
         if len(fitting) > 1:
             raise _ambiguous(text, fitting) from error
-    return listing.get_task(connection, run_id, fitting[0])
+    return listing.get_task(connection, run_id, fitting[0].task_id)
 
 
 def _fits(task: Task, text: str) -> bool:
     return task.name == text or task.task_id.startswith(text)
 
 
-def _ambiguous(text: str, task_ids: Sequence[str]) -> AmbiguousNameError:
-    message = f"{text!r} fits {len(task_ids)} tasks: {', '.join(task_ids[:5])}"
-    return AmbiguousNameError(message, task_ids)
+def _ambiguous(text: str, tasks: Sequence[Task]) -> AmbiguousNameError:
+    told = {task.task_id: f"{task.name}, {task_state_word(task.state)}" for task in tasks}
+    return AmbiguousNameError(f"{text!r} fits {len(tasks)} tasks", told)

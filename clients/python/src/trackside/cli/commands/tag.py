@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import click
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from trackside.cli.options import run_argument, server_option
 from trackside.cli.reach import connect
@@ -29,31 +28,30 @@ def tag(run: str, changes: tuple[str, ...], server: str | None) -> None:
     A word without a sign is added.
     """  # noqa: D301  # click's mark, not a backslash
     with connect(server) as connection:
-        found = get_run(connection, resolve_run(connection, run))
-        tags = changed(found.tags, changes)
-        if tags != set(found.tags):
-            request = UpdateRunRequest(
-                run=Run(run_id=found.run_id, tags=sorted(tags)),
-                update_mask=FieldMask(paths=["tags"]),
-            )
-            found = connection.call(connection.runs.UpdateRun, request).run
+        run_id = resolve_run(connection, run)
+        if changes:
+            # The server adds and removes, so that nothing is lost of what others do meanwhile.
+            found = connection.call(connection.runs.UpdateRun, _request(run_id, changes)).run
+        else:
+            found = get_run(connection, run_id)
     Terminal.of_process().show(harmless_cell(word) for word in found.tags)
 
 
-def changed(tags: Iterable[str], changes: Iterable[str]) -> set[str]:
-    """Return tags after changes, the last one of a word counting.
+def _request(run_id: str, changes: Iterable[str]) -> UpdateRunRequest:
+    """Ask for the changes, the last one of a word counting.
 
     Raises:
         UsageError: A change names no word.
     """
-    result = set(tags)
+    is_wanted: dict[str, bool] = {}
     for change in changes:
-        word = change.removeprefix("-") if change.startswith("-") else change.removeprefix("+")
+        word = change[1:] if change.startswith(("+", "-")) else change
         if not word:
             message = f"{change!r} names no tag"
             raise click.UsageError(message)
-        if change.startswith("-"):
-            result.discard(word)
-        else:
-            result.add(word)
-    return result
+        is_wanted[word] = not change.startswith("-")
+    return UpdateRunRequest(
+        run=Run(run_id=run_id),
+        added_tags=[word for word, wanted in is_wanted.items() if wanted],
+        removed_tags=[word for word, wanted in is_wanted.items() if not wanted],
+    )

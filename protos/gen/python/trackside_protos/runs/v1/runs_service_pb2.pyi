@@ -207,6 +207,8 @@ class UpdateRunRequest(_message.Message):
 
     RUN_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    ADDED_TAGS_FIELD_NUMBER: _builtins.int
+    REMOVED_TAGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def run(self) -> _run_pb2.Run:
         """The new values, and the run's id."""
@@ -214,7 +216,19 @@ class UpdateRunRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields to change, of `name`, `notes`, `tags`, `labels`, `description` and
-        `termination_protection`.
+        `termination_protection`. May be empty where tags are added or removed.
+        """
+
+    @_builtins.property
+    def added_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags to add to those that the run has, whoever else changes them at the same time. At
+        most 64, and so many that the run then has no more; not together with `tags` in the mask.
+        """
+
+    @_builtins.property
+    def removed_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags to remove, added ones too; those that the run does not have count as removed. At most
+        64, not together with `tags` in the mask.
         """
 
     def __init__(
@@ -222,10 +236,12 @@ class UpdateRunRequest(_message.Message):
         *,
         run: _run_pb2.Run | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        added_tags: _abc.Iterable[_builtins.str] | None = ...,
+        removed_tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_tags", b"added_tags", "removed_tags", b"removed_tags", "run", b"run", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -176,7 +176,8 @@ class RunsServiceServicer:
     def UpdateRun(self, request, context):
         """Changes what people may change of a run. Idempotent.
 
-        Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed.
+        Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed, and when the
+        run would have too many tags.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,8 @@ class RunsServiceStub:
     UpdateRun: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.UpdateRunRequest, _runs_service_pb2.UpdateRunResponse]
     """Changes what people may change of a run. Idempotent.
 
-    Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed.
+    Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed, and when the
+    run would have too many tags.
     """
     CloseRun: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.CloseRunRequest, _runs_service_pb2.CloseRunResponse]
     """Closes a parent to new children. It ends when all of them have ended. Idempotent.
@@ -166,7 +167,8 @@ class RunsServiceAsyncStub(RunsServiceStub):
     UpdateRun: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.UpdateRunRequest, _runs_service_pb2.UpdateRunResponse]  # type: ignore[assignment]
     """Changes what people may change of a run. Idempotent.
 
-    Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed.
+    Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed, and when the
+    run would have too many tags.
     """
     CloseRun: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.CloseRunRequest, _runs_service_pb2.CloseRunResponse]  # type: ignore[assignment]
     """Closes a parent to new children. It ends when all of them have ended. Idempotent.
@@ -301,7 +303,8 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_runs_service_pb2.UpdateRunResponse, _abc.Awaitable[_runs_service_pb2.UpdateRunResponse]]:
         """Changes what people may change of a run. Idempotent.
 
-        Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed.
+        Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed, and when the
+        run would have too many tags.
         """
 
     @_abc_1.abstractmethod
