@@ -15,6 +15,9 @@ from trackside_plugin_interface import (
     EngineUnavailableError,
     Handle,
     NothingLaunchedError,
+    OpenedFile,
+    OpenedFolder,
+    OutputPlace,
     Reporter,
     Runner,
     RunSpec,
@@ -23,6 +26,7 @@ from trackside_plugin_interface import (
 from trackside_runner_local import ending, records, supervisor
 from trackside_runner_local.following import Follower
 from trackside_runner_local.launches import launch_record
+from trackside_runner_local.reading import LocalReader
 
 SLOTS: Final = "TRACKSIDE_LOCAL_SLOTS"
 START_SECONDS: Final = 60.0
@@ -52,6 +56,7 @@ class LocalRunner(Runner):
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
+        self._reader = LocalReader()
 
     @property
     @override
@@ -83,6 +88,14 @@ class LocalRunner(Runner):
     @override
     async def kill(self, handle: Handle) -> None:
         await ending.kill(str(handle["run_id"]), str(handle["folder"]))
+
+    @override
+    async def open_output(self, place: OutputPlace) -> OpenedFile | OpenedFolder:
+        return await self._reader.open(place)
+
+    @override
+    async def close(self) -> None:
+        self._reader.close()
 
 
 def _write_launch(folder: str, record: records.Record) -> None:
