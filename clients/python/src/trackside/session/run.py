@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, Self, cast, overload
 from trackside.capture.lines import Line
 from trackside.capture.logging_tap import LoggedRecord, LoggingTap
 from trackside.capture.masking import Masker
+from trackside.contents import contents_of
 from trackside.session import files, provenance
 from trackside.session.control import Control
 from trackside.session.datasets import describe_data, describe_path
@@ -339,8 +340,8 @@ class Run:
         output.create_time.FromNanoseconds(time.time_ns())
         self._report(RunReport(output=output))
         if self._reporter is not None and output.exists:
-            absolute = place.absolute()
-            self._reporter.errands.add(lambda: self._read_output(output, absolute))
+            real = place.resolve()
+            self._reporter.errands.add(lambda: self._read_output(output, real))
 
     def result(
         self,
@@ -510,7 +511,7 @@ class Run:
         self._recorder.add_report(report)
 
     def _read_output(self, output: Output, path: Path) -> None:
-        contents = files.contents_of(path)
+        contents = contents_of(path)
         output.checksum, output.size_bytes = contents.checksum, contents.size_bytes
         if contents.compressed_bytes is not None:
             output.compressed_bytes = contents.compressed_bytes
