@@ -31,8 +31,11 @@ from trackside_protos.runners.v1.runners_service_pb2 import (
     Command,
     ConnectRequest,
     ConnectResponse,
+    FileRead,
     Hello,
     Renewal,
+    SendFileRequest,
+    SendFileResponse,
     Welcome,
 )
 from trackside_protos.runs.v1.report_pb2 import ControlStep, RunReport, StateReport
@@ -101,6 +104,18 @@ class Told:
         )
 
 
+@dataclass(slots=True)
+class Sent:
+    """What was sent of one file."""
+
+    pieces: list[SendFileRequest] = field(default_factory=list[SendFileRequest])
+    has_ended: bool = False
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(piece.data for piece in self.pieces)
+
+
 class ControlRoom:
     """Assigns runs to whatever agent connects, and remembers what it is told.
 
@@ -119,6 +134,9 @@ class ControlRoom:
         self._assignments: dict[str, Assignment] = {}
         self._stored: set[str] = set()
         self._commands: dict[str, Command] = {}
+        self._reads: dict[str, FileRead] = {}
+        self._files: dict[str, Sent] = {}
+        self._wanted: dict[str, int] = {}
         self._sent: set[str] = set()
         self._unheard: set[str] = set()
         self._server: grpc.Server | None = None
@@ -129,6 +147,7 @@ class ControlRoom:
         server.add_generic_rpc_handlers(
             [
                 _door("runners.v1.RunnersService", "Connect", ConnectRequest, self._connect),
+                _door("runners.v1.RunnersService", "SendFile", SendFileRequest, self._send_file),
                 _door("runs.v1.RunsService", "ReportRun", ReportRunRequest, self._report_run),
                 _door("logs.v1.LogsService", "AppendLogs", AppendLogsRequest, self._append_logs),
                 _door(
@@ -170,6 +189,15 @@ class ControlRoom:
         control = ControlRequest(request_id=request_id, action=_STOP)
         control.grace_duration.FromTimedelta(timedelta(seconds=grace_seconds))
         self._command(run_id, control)
+
+    def read(self, read: FileRead, *, pieces: int = 1 << 30) -> Sent:
+        """Ask for a file, of which so many pieces are taken, and return what comes of it."""
+        with self._changed:
+            self._files[read.read_id] = sent = Sent()
+            self._wanted[read.read_id] = pieces
+            self._reads[read.read_id] = read
+            self._changed.notify_all()
+        return sent
 
     def told(self, run_id: str) -> Told:
         with self._changed:
@@ -296,7 +324,31 @@ class ControlRoom:
             (f"{request_id} again", ConnectResponse(command=self._commands[request_id]))
             for request_id in self._unheard
         ]
-        return [one for one in assignments + commands if one[0] not in sent]
+        reads = [
+            (read_id, ConnectResponse(read=read))
+            for read_id, read in self._reads.items()
+            if read_id not in self._sent
+        ]
+        return [one for one in assignments + commands + reads if one[0] not in sent]
+
+    def _send_file(
+        self, requests: Iterator[SendFileRequest], context: grpc.ServicerContext
+    ) -> Iterator[SendFileResponse]:
+        self._authenticate(context)
+        read_id = ""
+        try:
+            for request in requests:
+                read_id = request.read_id or read_id
+                with self._changed:
+                    self._files[read_id].pieces.append(request)
+                    self._changed.notify_all()
+                    if len(self._files[read_id].pieces) >= self._wanted[read_id]:
+                        return
+            yield SendFileResponse()
+        finally:
+            with self._changed:
+                self._files[read_id].has_ended = True
+                self._changed.notify_all()
 
     def _report_run(
         self, requests: Iterator[ReportRunRequest], context: grpc.ServicerContext

@@ -17,6 +17,7 @@ from trackside.client.errors import TracksideError
 from trackside.client.failed_calls import error_of_call
 from trackside.location import Location
 from trackside_agent.host import Host
+from trackside_agent.sending import FileSender
 from trackside_protos.runners.v1.runners_service_pb2 import (
     ConnectRequest,
     ConnectResponse,
@@ -47,6 +48,7 @@ class Dialer:
         self._connection = Connection(location)
         self._agent_id = agent_id
         self._host = host
+        self._sender = FileSender(self._connection, self._metadata, host.thread_of)
         self._stopping = threading.Event()
         self._call: grpc.Call | None = None
         self._thread = threading.Thread(target=self._run, name="dialer", daemon=True)
@@ -61,12 +63,13 @@ class Dialer:
         if self._call is not None:
             self._call.cancel()
         self._thread.join(STOP_SECONDS)
+        self._sender.stop()
         self._connection.close()
 
     def _run(self) -> None:
         pauses, complaint = Pauses(), ""
         while not self._stopping.is_set():
-            line = Line(self._agent_id, self._host)
+            line = Line(self._agent_id, self._host, self._sender)
             problem = self._problem_of(line)
             is_new = line.has_held or problem != complaint
             if problem and is_new and not self._stopping.is_set():
@@ -123,10 +126,11 @@ class Pauses:
 class Line:
     """One connection: iterated for what the agent says, told what the server says."""
 
-    def __init__(self, agent_id: str, host: Host) -> None:
+    def __init__(self, agent_id: str, host: Host, sender: FileSender) -> None:
         self._answered: float | None = None
         self._agent_id = agent_id
         self._host = host
+        self._sender = sender
         self._said: queue.SimpleQueue[ConnectRequest | None] = queue.SimpleQueue()
         self._slots: Mapping[str, int] = {}
         self._renewal_seconds = RENEWAL_SECONDS
@@ -168,6 +172,8 @@ class Line:
             self._said.put(ConnectRequest(launch_stored=LaunchStored(run_id=run_id)))
         elif kind == "command":
             self._host.command(response.command.run_id, response.command.control)
+        elif kind == "read":
+            self._sender.take(response.read)
 
     def end(self) -> None:
         """Say nothing more."""

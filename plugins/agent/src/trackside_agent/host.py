@@ -128,7 +128,11 @@ class Host:
             logger.info("run %s is to be %s: request %s", run_id, word, request.request_id)
             with self._commands_lock:
                 held.folder.store_command(command)
-            self._thread_of(held).call(held.obey)
+            self.thread_of(held.runner.name).call(held.obey)
+
+    def thread_of(self, runner: str) -> RunnerThread:
+        """Return the thread of a runner, or of what stands in for one that is not offered."""
+        return self._threads.get(runner) or self._threads[UnofferedRunner.NAME]
 
     def keep_house(self) -> None:
         """Forget runs of which everything is delivered, and take up what programs have left.
@@ -158,16 +162,12 @@ class Host:
         self._sender.stop()
 
     def _hold(self, folder: RunFolder, assignment: Assignment) -> None:
-        name = assignment.run.runner
-        thread = self._threads.get(name) or self._threads[UnofferedRunner.NAME]
+        thread = self.thread_of(assignment.run.runner)
         held = HeldRun(folder, assignment, thread.runner, self._server)
         spool = self._sender.open(folder.run_id)
         with self._lock:
             self._held[folder.run_id] = held
         thread.begin(lambda: held.live(spool))
-
-    def _thread_of(self, held: HeldRun) -> RunnerThread:
-        return self._threads[held.runner.name]
 
 
 def _command(request: ControlRequest) -> StoredCommand:

@@ -1,10 +1,15 @@
-"""Calls into plugins: whatever they raise becomes one of three errors, and a line in the log."""
+"""Calls into plugins: whatever else they raise becomes an error of ours, and a line in the log."""
 
 import logging
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
-from trackside_plugin_interface import EngineUnavailableError, SpecRefusedError
+from trackside_plugin_interface import (
+    EngineUnavailableError,
+    FileUnreadableError,
+    RunnerError,
+    SpecRefusedError,
+)
 
 T = TypeVar("T")
 
@@ -18,17 +23,28 @@ class PluginFaultError(Exception):
     """A runner raised what it should not have; the text names it."""
 
 
-async def call(runner: str, work: Coroutine[Any, Any, T]) -> T:
+RUNNING: Final = (SpecRefusedError, EngineUnavailableError)
+"""What a runner may raise of a run."""
+
+READING: Final = (FileUnreadableError, EngineUnavailableError)
+"""What a runner may raise of a published file."""
+
+
+async def call(
+    runner: str,
+    work: Coroutine[Any, Any, T],
+    *,
+    may_raise: tuple[type[RunnerError], ...] = RUNNING,
+) -> T:
     """Wait for what a runner does.
 
     Raises:
-        SpecRefusedError: As the runner said.
-        EngineUnavailableError: As the runner said.
+        RunnerError: As the runner said, if it is one that it may raise.
         PluginFaultError: The runner is at fault.
     """
     try:
         return await work
-    except (SpecRefusedError, EngineUnavailableError):
+    except may_raise:
         raise
     except (Exception, SystemExit) as error:
         message = f"runner {runner!r} is at fault: {type(error).__name__}: {error}"

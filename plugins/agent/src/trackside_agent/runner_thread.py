@@ -5,13 +5,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trackside_plugin_interface import Runner
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 PULSE_SECONDS: Final = 1.0
 HANG_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 2.0
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +43,10 @@ class RunnerThread:
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let this go on until it is done or the thread is stopped."""
         self.loop.call_soon_threadsafe(self._begin, work)
+
+    def ask(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Let this go on, and return where its result will be; may be cancelled there."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def call(self, function: Callable[[], None]) -> None:
         """Call a function on the loop."""

@@ -108,16 +108,28 @@ The contract kit tells what is missing: with `trackside-plugin-interface[testing
     pytest --trackside-runner plain
 
 runs the contract against the installed runner. This one fails what is asked about restarts of
-the host, about limits, and about the grandchildren of a killed command. What
-`trackside_runner_local` does about them is worth a look.
+the host, about limits, and about the grandchildren of a killed command, and is asked nothing
+about published files, as it has no `open_output`. What `trackside_runner_local` does about all of
+this is worth a look.
 '''
 
 from trackside_plugin_interface.discovery import Discovery, PluginFault, find_runners
 from trackside_plugin_interface.errors import (
     EngineUnavailableError,
+    FileChangedError,
+    FileGoneError,
+    FileNotRegularError,
+    FileUnreadableError,
     NothingLaunchedError,
+    ReadingUnsupportedError,
     RunnerError,
     SpecRefusedError,
+)
+from trackside_plugin_interface.files import (
+    FolderFile,
+    OpenedFile,
+    OpenedFolder,
+    OutputPlace,
 )
 from trackside_plugin_interface.hookspecs import PROJECT, hookimpl
 from trackside_plugin_interface.reporter import Reporter
@@ -148,14 +160,23 @@ __all__ = [
     "Ending",
     "EngineUnavailableError",
     "ErrorReport",
+    "FileChangedError",
+    "FileGoneError",
+    "FileNotRegularError",
+    "FileUnreadableError",
+    "FolderFile",
     "Handle",
     "JsonValue",
     "LogLevel",
     "Machine",
     "NothingLaunchedError",
+    "OpenedFile",
+    "OpenedFolder",
     "Output",
     "OutputKind",
+    "OutputPlace",
     "PluginFault",
+    "ReadingUnsupportedError",
     "Reporter",
     "Resources",
     "RunSpec",

@@ -2,8 +2,13 @@
 
     RunnerError
     ├── SpecRefusedError         the run FAILS with reason LAUNCH_REFUSED
-    └── EngineUnavailableError   the host waits and tries again
-        └── NothingLaunchedError ... unless the run is stopped or killed meanwhile
+    ├── EngineUnavailableError   the host waits and tries again
+    │   └── NothingLaunchedError ... unless the run is stopped or killed meanwhile
+    └── FileUnreadableError      whoever wants to read a file is told so
+        ├── FileGoneError            ... and the run's output says it, too
+        ├── FileNotRegularError
+        ├── FileChangedError
+        └── ReadingUnsupportedError
 
 Anything else that a runner raises is taken for a fault of the plugin, which is named in
 the log; the host tries again as if the engine were unavailable, and gives up a launch
@@ -29,3 +34,23 @@ class NothingLaunchedError(EngineUnavailableError):
     So the run can be ended meanwhile without the engine. Where a launch may have got through
     though no answer came, this is not for certain: then it is `EngineUnavailableError`.
     """
+
+
+class FileUnreadableError(RunnerError):
+    """A published file cannot be read. The text is shown to whoever may see the run: no paths."""
+
+
+class FileGoneError(FileUnreadableError):
+    """There is nothing of this name any more."""
+
+
+class FileNotRegularError(FileUnreadableError):
+    """It is a link, or behind one, or a device, a socket or a pipe: such things are never read."""
+
+
+class FileChangedError(FileUnreadableError):
+    """It was written while it was read."""
+
+
+class ReadingUnsupportedError(FileUnreadableError):
+    """This runner reads no files."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from trackside_plugin_interface.errors import ReadingUnsupportedError
+from trackside_plugin_interface.files import OpenedFile, OpenedFolder, OutputPlace
 from trackside_plugin_interface.reporter import Reporter
 
 JsonValue: TypeAlias = (
@@ -145,6 +147,27 @@ class Runner(ABC):
         Raises:
             EngineUnavailableError: The engine cannot be reached; the host tries again.
         """
+
+    async def open_output(self, place: OutputPlace) -> OpenedFile | OpenedFolder:
+        """Open what a run has published, to read or list it for somebody who may see the run.
+
+        The location is what a program has said: it is opened name by name without following a
+        link anywhere, and what is neither a plain file nor a folder is refused without opening it,
+        for a pipe would wait for ever. With a member, the file of that path below the folder is
+        opened likewise. Works while the run is at work and after it has ended, also after a
+        restart of the host, as long as the file is there.
+
+        Raises:
+            FileGoneError: There is nothing of this name any more.
+            FileNotRegularError: It is a link, or behind one, or a device, a socket or a pipe.
+            FileUnreadableError: It cannot be read, for want of a right for example.
+            ReadingUnsupportedError: This runner reads no files, which is what it says unless it
+                has this method.
+            EngineUnavailableError: The engine cannot be reached; whoever asks may ask again.
+        """
+        del place
+        message = f"the runner {self.name!r} reads no files"
+        raise ReadingUnsupportedError(message)
 
     async def close(self) -> None:  # noqa: B027 - most runners have nothing to close
         """Let go of connections; the host is going. Runs go on."""

@@ -9,6 +9,9 @@ from typing_extensions import override
 from trackside_plugin_interface import (
     Handle,
     NothingLaunchedError,
+    OpenedFile,
+    OpenedFolder,
+    OutputPlace,
     Reporter,
     Runner,
     RunSpec,
@@ -18,6 +21,7 @@ from trackside_runner_local import ending, records
 from trackside_runner_local.following import Follower
 from trackside_runner_local.launches import launch_record
 from trackside_runner_local.presence import see_to_it_that_it_is_held
+from trackside_runner_local.reading import LocalReader
 
 SLOTS: Final = "TRACKSIDE_LOCAL_SLOTS"
 
@@ -45,6 +49,7 @@ class LocalRunner(Runner):
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
+        self._reader = LocalReader()
 
     @property
     @override
@@ -76,6 +81,14 @@ class LocalRunner(Runner):
     @override
     async def kill(self, handle: Handle) -> None:
         await ending.kill(str(handle["run_id"]), str(handle["folder"]))
+
+    @override
+    async def open_output(self, place: OutputPlace) -> OpenedFile | OpenedFolder:
+        return await self._reader.open(place)
+
+    @override
+    async def close(self) -> None:
+        self._reader.close()
 
 
 def _write_launch(folder: str, record: records.Record) -> None:

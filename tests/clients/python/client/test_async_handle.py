@@ -1,11 +1,13 @@
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 
 import trackside
 import trackside.aio
 from support.eventually import eventually
+from support.published_files import PublishedFiles
 from support.scripted_server import HangUntilCancelled, ScriptedServer
 from trackside.aio import RunHandle, get_run
 from trackside.client.connection import Connection
@@ -112,6 +114,40 @@ async def test_followed_logs_come_one_by_one(server: ScriptedServer, handle: Run
     await lines.aclose()
 
     assert seen == ["a", "b"]
+    eventually(lambda: not waiting_threads())
+
+
+async def test_outputs_are_read_and_downloaded(
+    server: ScriptedServer, handle: RunHandle, tmp_path: Path
+) -> None:
+    files = PublishedFiles(server)
+    files.publish("a.txt", b"0123456789")
+    files.publish("folder", {"b": b"b"})
+
+    output, folder = await handle.outputs()
+
+    assert await output.read(2, 3) == b"234"
+    assert b"".join([piece async for piece in output.pieces()]) == b"0123456789"
+    assert await folder.files() == ["b"]
+    assert await output.download(tmp_path) == tmp_path / "a.txt"
+    assert await handle.download(tmp_path / "all") == [
+        tmp_path / "all" / name for name in ("a.txt", "folder")
+    ]
+    assert (tmp_path / "all" / "folder" / "b").read_bytes() == b"b"
+
+
+async def test_a_cancelled_read_ends(server: ScriptedServer, handle: RunHandle) -> None:
+    files = PublishedFiles(server)
+    files.publish("a.txt", b"0123456789")
+    [output] = await handle.outputs()
+    server.answers["ReadOutput"] = [HangUntilCancelled()]
+    reading = asyncio.create_task(output.read())
+    await asyncio.to_thread(eventually, lambda: server.requests["ReadOutput"])
+
+    reading.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await reading
     eventually(lambda: not waiting_threads())
 
 

@@ -1,15 +1,21 @@
+import pytest
+
+from trackside.client.errors import NotFoundError
+from trackside.client.output_facts import OutputFacts
 from trackside.client.outputs import Outputs
 from trackside.client.sizes import size_text
 from trackside_protos.runs.v1.output_pb2 import Output
 
 
+def listed(*outputs: Output) -> Outputs[OutputFacts]:
+    return Outputs(OutputFacts(output) for output in outputs)
+
+
 def test_outputs_print_as_a_table() -> None:
-    outputs = Outputs(
-        [
-            Output(path="model.pt", size_bytes=3_400_000, compressed_bytes=1_200_000, exists=True),
-            Output(path="raw\x1b[2J", size_bytes=800, exists=True),
-            Output(path="old.csv", size_bytes=10, compressed_bytes=8),
-        ]
+    outputs = listed(
+        Output(path="model.pt", size_bytes=3_400_000, compressed_bytes=1_200_000, exists=True),
+        Output(path="raw\x1b[2J", size_bytes=800, exists=True),
+        Output(path="old.csv", size_bytes=10, compressed_bytes=8),
     )
 
     assert str(outputs).splitlines() == [
@@ -25,7 +31,15 @@ def test_outputs_print_as_a_table() -> None:
 
 
 def test_nothing_published_is_said() -> None:
-    assert str(Outputs([])) == "No outputs."
+    assert str(listed()) == "No outputs."
+
+
+def test_an_output_is_found_by_its_path() -> None:
+    outputs = listed(Output(path="a"), Output(path="b"))
+
+    assert outputs.named("b") is outputs[1]
+    with pytest.raises(NotFoundError):
+        outputs.named("c")
 
 
 def test_sizes_go_over_to_the_next_unit() -> None:

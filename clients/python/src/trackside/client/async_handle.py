@@ -2,8 +2,10 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
+from trackside.client.async_output import AsyncRunOutput
 from trackside.client.connection import Connection
 from trackside.client.errors import ConflictError
 from trackside.client.handle import RunHandle, get_run, list_runs
@@ -147,9 +149,13 @@ class AsyncRunHandle:
         """Return the run's tasks counted by the named node they belong to."""
         return await self._ask(RunHandle.processes)
 
-    async def outputs(self) -> Outputs:
+    async def outputs(self) -> Outputs[AsyncRunOutput]:
         """Return the files that the run published; printed, they are a table."""
-        return await self._ask(RunHandle.outputs)
+        return Outputs(map(AsyncRunOutput, await self._ask(RunHandle.outputs)))
+
+    async def download(self, directory: str | Path = "", **chosen: bool) -> Sequence[Path]:
+        """Have all published files on this machine; takes what `RunHandle.download` takes."""
+        return await self._ask(lambda handle: handle.download(directory, **chosen))
 
     async def children(self) -> AsyncIterator["AsyncRunHandle"]:
         """Yield the children of a parent in order of creation."""

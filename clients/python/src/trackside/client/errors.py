@@ -11,6 +11,8 @@ TracksideError
 ├── CursorExpiredError           the changes after a cursor are no longer kept
 ├── OverloadedError              the server has no room for it now
 ├── ServerUnreachableError       nobody answers
+├── DamagedOutputError           what came of an output is not what was published
+├── DownloadFailedError          of several outputs, some could not be downloaded
 ├── CallTimeoutError             no answer, or no end of the run, in the time given
 └── ServerFailedError            the server could not do what it should
 """
@@ -51,6 +53,13 @@ _HINTS: Mapping[str, str] = {
     "STORE_UNAVAILABLE": _WAIT,
     "SHUTTING_DOWN": _WAIT,
     "SERVICE_UNREACHABLE": _WAIT,
+    "OUTPUT_GONE": "`trackside get outputs RUN` shows what is still there",
+    "OUTPUT_CHANGED": "--changed, or accept_changed=True, takes it as it is now",
+    "OUTPUT_NOT_REGULAR": "publish the file itself, for no link is followed",
+    "NO_READER": "`trackside get outputs RUN -o wide` shows where it was published",
+    "AGENT_AWAY": "start the agent where it was, or ask again when it is back",
+    "AGENT_ELSEWHERE": "ask again: another connection may come to the replica that has it",
+    "OFFSET_BEYOND_END": "`trackside get outputs RUN` shows its size",
     "STORAGE_FULL": "make room on the server's disk",
     "CHUNK_CORRUPT": "part of what is stored is damaged; what comes after it can still be read",
     "UNKNOWN_METHOD": "the server is older than this client: see `trackside version --server`",
@@ -167,6 +176,22 @@ class ServerUnreachableError(TracksideError):
     """Nobody answers at the server's address, or the server cannot reach its store."""
 
     default_hint = "start a server with `trackside up`, or set TRACKSIDE_SERVER to another address"
+
+
+class DamagedOutputError(TracksideError):
+    """What came of an output is not what was published: its size or checksum differs."""
+
+    default_hint = "it was written since, or damaged on the way; nothing of it was kept"
+
+
+class DownloadFailedError(TracksideError):
+    """Of several outputs some could not be downloaded; `failures` says why, by path."""
+
+    def __init__(self, failures: Mapping[str, TracksideError]) -> None:
+        path, error = next(iter(failures.items()))
+        more = f", and {len(failures) - 1} more" if len(failures) > 1 else ""
+        super().__init__(f"{path}: {error.message}{more}", error.facts, hint=error.hint)
+        self.failures = dict(failures)
 
 
 class CallTimeoutError(TracksideError, TimeoutError):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from trackside.client import filters, listing, watch
@@ -11,9 +12,10 @@ from trackside.client.connection import Connection, default_connection
 from trackside.client.errors import CallTimeoutError, ConflictError
 from trackside.client.log_lines import LogLine, chosen_levels, lines_of
 from trackside.client.metrics import Metrics
-from trackside.client.open_watches import OpenWatches
 from trackside.client.outputs import Outputs
 from trackside.client.resolve import resolve_run
+from trackside.client.run_downloads import download_outputs
+from trackside.client.run_output import RunFiles, RunOutput
 from trackside.client.run_view import RunView
 from trackside.client.states import (
     action_word,
@@ -22,6 +24,7 @@ from trackside.client.states import (
     run_state_word,
 )
 from trackside.client.status import RunStatus, span_text, status_of
+from trackside.client.stopping import Stopper
 from trackside_protos.logs.v1.logs_service_pb2 import LogFilter
 from trackside_protos.metrics.v1.metrics_service_pb2 import (
     QueryPointsRequest,
@@ -52,7 +55,7 @@ class RunHandle:
     def __init__(self, run: Run, connection: Connection) -> None:
         self._run = run
         self._connection = connection
-        self._watches = OpenWatches()
+        self._stopper = Stopper()
 
     def __repr__(self) -> str:
         return f"<RunHandle {self.run_id} {self.state} {self.name!r}>"
@@ -235,7 +238,7 @@ class RunHandle:
 
     def _followed_logs(self, start: WatchStart, chosen: LogFilter) -> Iterator[LogLine]:
         responses = watch.watch_logs(self._connection, self.run_id, start, log_filter=chosen)
-        with self._watches.open(responses):
+        with responses, self._stopper.minding(responses):
             for response in responses:
                 yield from lines_of(response.blocks)
 
@@ -295,7 +298,7 @@ class RunHandle:
         """Return the run's tasks counted by the named node they belong to."""
         return listing.list_processes(self._connection, self.run_id)
 
-    def outputs(self) -> Outputs:
+    def outputs(self) -> Outputs[RunOutput]:
         """Return the files that the run published; printed, they are a table.
 
         Example:
@@ -307,7 +310,40 @@ class RunHandle:
             #   3.4 MB       1.2 MB       model.pt
             ```
         """
-        return Outputs(listing.list_outputs(self._connection, self.run_id))
+        files = RunFiles(self._connection, self.run_id, self._stopper)
+        listed = listing.list_outputs(self._connection, self.run_id)
+        return Outputs(RunOutput(output, files) for output in listed)
+
+    def download(
+        self, directory: str | Path = "", *, overwrite: bool = False, accept_changed: bool = False
+    ) -> Sequence[Path]:
+        """Have all published files on this machine, by their paths below a folder.
+
+        What cannot be had does not keep the rest from coming. To call it again after an
+        interruption goes on where it was.
+
+        Args:
+            directory: Where they are to be; by default `outputs-` and the run's id, here.
+                Nothing is ever written elsewhere, whatever the paths say.
+            overwrite: Whether files may be written over. Folders never are.
+            accept_changed: Whether they may have been written since they were published.
+
+        Raises:
+            DownloadFailedError: Some could not be had; it says which, and why.
+            OSError: They cannot be written.
+
+        Example:
+            ```python
+            for path in trackside.get_run("@latest").download("results"):
+                print(path)
+            ```
+        """
+        return download_outputs(
+            self.outputs(),
+            Path(directory or f"outputs-{self.run_id}"),
+            overwrite=overwrite,
+            accept_changed=accept_changed,
+        )
 
     def children(self) -> Iterator["RunHandle"]:
         """Yield the children of a parent in order of creation."""
@@ -325,8 +361,8 @@ class RunHandle:
         return RunHandle(self._run, self._connection)
 
     def interrupt(self) -> None:
-        """End all waits and followed logs of this handle, present and future; from any thread."""
-        self._watches.interrupt()
+        """End all that waits for the server by this handle, present and future; from any thread."""
+        self._stopper.stop()
 
     def _watch(self, is_enough: Callable[[Run], bool], timeout: float | None) -> None:
         """Follow the run until `is_enough`, keeping this handle's view up to date."""
@@ -334,7 +370,7 @@ class RunHandle:
             return
         view = RunView(self._run)
         responses = watch.watch_run(self._connection, self.run_id, patient=True)
-        with self._watches.open(responses, timeout):
+        with responses, self._stopper.minding(responses, timeout):
             for response in responses:
                 view.apply(response)
                 self._run = view.run

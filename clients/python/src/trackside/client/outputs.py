@@ -1,15 +1,18 @@
 """The files that a run published, as a list that prints itself as a table."""
 
 from collections.abc import Iterable
-from typing import Final, Self
+from typing import Final, Generic, Self, TypeVar
 
+from trackside.client.errors import NotFoundError
+from trackside.client.output_facts import OutputFacts
 from trackside.client.sizes import size_text
-from trackside_protos.runs.v1.output_pb2 import Output
+
+OutputT = TypeVar("OutputT", bound=OutputFacts)
 
 _ROW: Final = "  {:<12} {:<12} {}"
 
 
-class Outputs(tuple[Output, ...]):
+class Outputs(tuple[OutputT, ...], Generic[OutputT]):
     """The published files of a run, in order of path.
 
     Example:
@@ -20,7 +23,7 @@ class Outputs(tuple[Output, ...]):
 
     __slots__ = ()
 
-    def __new__(cls, outputs: Iterable[Output]) -> Self:
+    def __new__(cls, outputs: Iterable[OutputT]) -> Self:
         """Hold these outputs."""
         return super().__new__(cls, outputs)
 
@@ -33,9 +36,21 @@ class Outputs(tuple[Output, ...]):
     def archive_bytes(self) -> int:
         """The size of an archive of all: compressed where that is known."""
         return sum(
-            output.compressed_bytes if output.HasField("compressed_bytes") else output.size_bytes
+            output.size_bytes if output.compressed_bytes is None else output.compressed_bytes
             for output in self
         )
+
+    def named(self, path: str) -> OutputT:
+        """Return the output of this path.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        for output in self:
+            if output.path == path:
+                return output
+        message = f"the run has published no {path!r}"
+        raise NotFoundError(message, hint="`outputs()` lists what it has published")
 
     def __str__(self) -> str:
         if not self:
@@ -48,9 +63,9 @@ class Outputs(tuple[Output, ...]):
         return f"<Outputs {len(self)}, {size_text(self.size_bytes)}>"
 
 
-def _cells(output: Output) -> tuple[str, str, str]:
-    known = output.HasField("compressed_bytes")
-    compressed = size_text(output.compressed_bytes) if known else ""
+def _cells(output: OutputFacts) -> tuple[str, str, str]:
+    known = output.compressed_bytes
+    compressed = "" if known is None else size_text(known)
     # A name may hold what would move the cursor of a terminal.
     name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in output.path)
     return size_text(output.size_bytes), compressed, name if output.exists else f"{name} (gone)"

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
-from trackside.session.files import contents_of
+from trackside.contents import contents_of
 from trackside_protos.runs.v1.provenance_pb2 import Dataset
 
 

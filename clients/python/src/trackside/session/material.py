@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
 
+from trackside.contents import contents_of
 from trackside.session import files
 from trackside.session.datasets import describe_data, describe_path
 from trackside.session.place import here
@@ -89,11 +90,11 @@ class Material(Speaker):
         output.create_time.FromNanoseconds(time.time_ns())
         self._report(RunReport(output=output))
         if self._reporter is not None and output.exists:
-            absolute = place.absolute()
-            self._reporter.errands.add(lambda: self._read_output(output, absolute))
+            real = place.resolve()
+            self._reporter.errands.add(lambda: self._read_output(output, real))
 
     def _read_output(self, output: Output, path: Path) -> None:
-        contents = files.contents_of(path)
+        contents = contents_of(path)
         output.checksum, output.size_bytes = contents.checksum, contents.size_bytes
         if contents.compressed_bytes is not None:
             output.compressed_bytes = contents.compressed_bytes

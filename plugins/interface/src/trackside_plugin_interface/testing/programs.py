@@ -19,6 +19,22 @@ WRITES_HEX: Final = "import sys; sys.stdout.buffer.write(bytes.fromhex(sys.argv[
 
 WRITES_LONG_LINE: Final = "import sys; sys.stdout.write('x' * int(sys.argv[1]) + '\\nlast\\n')"
 
+PUBLISHES: Final = """
+import os, sys
+folder = sys.argv[1]
+os.makedirs(folder + "/folder/deep")
+for name in ("/file", "/folder/a", "/folder/deep/b\\n"):
+    with open(folder + name, "wb") as file:
+        file.write(b"0123456789" * 30_000)
+with open(folder + "/secret", "w") as file:
+    file.write("secret")
+os.symlink(folder + "/secret", folder + "/link")
+os.symlink(folder + "/secret", folder + "/folder/link")
+os.symlink(folder + "/folder", folder + "/folders")
+os.mkfifo(folder + "/pipe")
+"""
+"""Writes what a run may publish, and what may have taken its place."""
+
 APPENDS: Final = "import sys; open(sys.argv[1], 'a').write('started ')"
 
 PRINTS_FACTS: Final = """
