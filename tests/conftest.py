@@ -4,6 +4,7 @@ import signal
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["support.database", "support.postgresql_server", "support.redis_server"]
 
@@ -11,6 +12,11 @@ MARKERS: Final = {
     "postgresql_server": pytest.mark.postgresql,
     "redis_server": pytest.mark.redis,
 }
+
+
+# How long an example takes depends on who else uses the machine.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 def pytest_configure() -> None:

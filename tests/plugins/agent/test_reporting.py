@@ -79,7 +79,7 @@ pieces_of_output = some.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pieces_of_output, some.integers(0, 40), some.integers(1, 5))
 def test_reporter_cut_off_anywhere_repeats_and_loses_nothing(
     pieces: list[Piece], cut: int, batch: int

@@ -4,15 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from support.journal import EntryTable
 from support.postgresql_server import PostgresqlServer
 from trackside_journal.database import Database
-
-# How long one example takes depends on who else uses the machine.
-settings.register_profile("journal", deadline=None)
-settings.load_profile("journal")
 
 OpenDatabase = Callable[[str], Database]
 

@@ -138,4 +138,4 @@ class GateMachine(RuleBasedStateMachine):
 
 
 TestGateMachine = GateMachine.TestCase
-TestGateMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestGateMachine.settings = settings(max_examples=25, stateful_step_count=30)

@@ -74,9 +74,7 @@ def is_same(found: series_pb2.Series, expected: series_pb2.Series) -> bool:
 
 @pytest.mark.parametrize("merges", [0, 1, 2], ids=["unmerged", "merged", "merged within"])
 @given(run=RUN)
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_figures_are_those_of_all_points(
     run_metrics: RunMetrics, merges: int, run: list[list[Block]]
 ) -> None:

@@ -62,9 +62,7 @@ async def store(metrics: Metrics, run_id: str, blocks: list[list[Point]], merges
 
 @pytest.mark.parametrize("merges", ["never", "now and then", "at the end"])
 @given(blocks=POINTS, data=st.data())
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_queries_find_what_a_brute_force_finds(
     run_metrics: RunMetrics, merges: str, blocks: list[list[Point]], data: st.DataObject
 ) -> None:

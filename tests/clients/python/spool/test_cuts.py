@@ -32,7 +32,7 @@ def read_all(folder: SpoolFolder) -> dict[int, list[Frame]]:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(BATCHES, st.integers(min_value=0))
 def test_of_a_spool_that_is_cut_anywhere_all_before_the_cut_is_read(
     batches: list[Frame], place: int

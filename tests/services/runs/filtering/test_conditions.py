@@ -152,7 +152,7 @@ some_runs = st.lists(runs, min_size=1, max_size=6, unique_by=lambda run: run.run
 some_trees = st.lists(trees, min_size=1, max_size=4)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(stored=some_runs, asked=some_trees)
 def test_the_database_finds_what_the_predicate_finds(
     engine: Engine, stored: list[Run], asked: list[Node]
@@ -164,7 +164,7 @@ def test_the_database_finds_what_the_predicate_finds(
         connection.rollback()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(stored=some_runs, asked=some_trees)
 def test_postgresql_finds_what_the_predicate_finds(
     postgresql_engine: Engine, stored: list[Run], asked: list[Node]

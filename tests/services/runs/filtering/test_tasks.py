@@ -122,7 +122,7 @@ def assert_agreement(
     assert set(found) == {task.task_id for task in stored if predicate(task)}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(stored=some_tasks, others=some_tasks, asked=some_trees)
 def test_the_database_finds_what_the_predicate_finds(
     engine: Engine, stored: list[Task], others: list[Task], asked: list[Node]
@@ -135,7 +135,7 @@ def test_the_database_finds_what_the_predicate_finds(
         connection.rollback()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(stored=some_tasks, others=some_tasks, asked=some_trees)
 def test_postgresql_finds_what_the_predicate_finds(
     postgresql_engine: Engine, stored: list[Task], others: list[Task], asked: list[Node]
