@@ -11,7 +11,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import disk, fanout, footprint, latency, page, reading, servers, throughput
+from bench import agents, disk, fanout, footprint, latency, page, reading, servers, throughput
 from bench.figures import Figure, medians, table
 
 
@@ -45,6 +45,7 @@ SCENARIOS: Final = {
     "million": Scenario(reading.million_points),
     "runs": Scenario(reading.many_runs),
     "tasks": Scenario(reading.many_tasks),
+    "agents": Scenario(agents.many_runs),
     "client": Scenario(footprint.client),
     "memory": Scenario(footprint.memory),
 }
