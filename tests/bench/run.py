@@ -11,7 +11,18 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import commands, disk, fanout, footprint, latency, page, reading, servers, throughput
+from bench import (
+    agents,
+    commands,
+    disk,
+    fanout,
+    footprint,
+    latency,
+    page,
+    reading,
+    servers,
+    throughput,
+)
 from bench.figures import Figure, medians, table
 
 
@@ -46,6 +57,7 @@ SCENARIOS: Final = {
     "runs": Scenario(reading.many_runs),
     "tasks": Scenario(reading.many_tasks),
     "commands": Scenario(commands.commands),
+    "agents": Scenario(agents.many_runs),
     "client": Scenario(footprint.client),
     "memory": Scenario(footprint.memory),
 }

@@ -39,8 +39,7 @@ class Spool:
 
     def append(self, service: Service, items: Sequence[Item], note: bytes) -> None:
         """Add items that fit one batch, with their note. Survives the death of the agent."""
-        if items:
-            self._outbox.append({service: items}, note=note)
+        self._outbox.append({service: items}, note=note)
 
     def close(self) -> None:
         """Say that nothing more comes."""

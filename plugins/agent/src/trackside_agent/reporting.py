@@ -14,7 +14,7 @@ import asyncio
 import base64
 import json
 import time as clock
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final, Self
 
@@ -282,10 +282,14 @@ class SpoolingReporter(Reporter):
         if not entries:
             self._note.reading = reading
         # Until the entries are spooled, the note says that what they are made of was not read.
-        self._spool.append(Service.RUNS, reports, self._note.encode())
-        self._spool.append(Service.METRICS, list(_blocks(points)), self._note.encode())
+        self._append(Service.RUNS, reports)
+        self._append(Service.METRICS, list(_blocks(points)))
         self._note.reading = reading
-        self._spool.append(Service.LOGS, entries, self._note.encode())
+        self._append(Service.LOGS, entries)
+
+    def _append(self, service: Service, items: Sequence[Item]) -> None:
+        if items:
+            self._spool.append(service, items, self._note.encode())
 
     def _report_usage(self) -> None:
         if self._usage is not None:
