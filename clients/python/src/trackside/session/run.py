@@ -1,5 +1,6 @@
 """One run, as the program that it is sees it."""
 
+from collections.abc import Callable
 from time import time_ns
 from types import TracebackType
 
@@ -30,7 +31,7 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
     A context manager, sync and async: leaving it ends the run, COMPLETED, or FAILED when an
     exception leaves it too. Without `with`, `finish` or the end of the program ends it. Every
     method may be called from any thread, costs microseconds, and raises nothing for want of a
-    server or a disk.
+    server or a disk. May be sent to other processes of this machine, as an argument of a worker.
     """
 
     def __init__(
@@ -43,6 +44,15 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
 
     def __repr__(self) -> str:
         return f"<trackside run {self.run_id} {self.name!r}>"
+
+    def __reduce__(self) -> tuple[Callable[[str, str], "Run"], tuple[str, str]]:
+        """Let it be sent to other processes, which report to the run as forked children do."""
+        if self._reporter is None:
+            return silent_run, (self.run_id, self.name)
+        from trackside.session.guests import attached  # noqa: PLC0415 - which stands on this module
+
+        self._reporter.before_fork()
+        return attached, (self.run_id, self.name)
 
     def _repr_html_(self) -> str:
         """Return a card for notebooks."""
