@@ -1,6 +1,5 @@
 """One run, as the program that it is sees it."""
 
-from collections.abc import Callable
 from time import time_ns
 from types import TracebackType
 
@@ -44,15 +43,6 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
 
     def __repr__(self) -> str:
         return f"<trackside run {self.run_id} {self.name!r}>"
-
-    def __reduce__(self) -> tuple[Callable[[str, str], "Run"], tuple[str, str]]:
-        """Let it be sent to other processes, which report to the run as forked children do."""
-        if self._reporter is None:
-            return silent_run, (self.run_id, self.name)
-        from trackside.session.guests import attached  # noqa: PLC0415 - which stands on this module
-
-        self._reporter.before_fork()
-        return attached, (self.run_id, self.name)
 
     def _repr_html_(self) -> str:
         """Return a card for notebooks."""
@@ -101,6 +91,11 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
             await in_thread(lambda: self._close(outcome_of(error)))
 
     # For this package.
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing of it is reported."""
+        return self._reporter is None
 
     def obey(self, request: ControlRequest) -> None:
         """Do what the server asks of a run that this program is."""
