@@ -58,6 +58,10 @@ class OpenRuns:
             atexit.register(self._end_all)
             self._termination.install()
 
+    def host(self, run: OpenRun) -> None:
+        """Know this run too, whose end is not for this program."""
+        self._runs = [*self._runs, run]
+
     def discard(self, run: OpenRun) -> None:
         """This run has ended."""
         self._runs = [each for each in self._runs if each is not run]

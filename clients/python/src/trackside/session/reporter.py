@@ -153,7 +153,7 @@ class Reporter:
         )
 
     def before_fork(self) -> None:
-        """Note that a process is about to be forked off."""
+        """Note that another process may report to this run from now on."""
         self._has_forked = True
 
     def become_child(self) -> None:

@@ -30,7 +30,7 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
     A context manager, sync and async: leaving it ends the run, COMPLETED, or FAILED when an
     exception leaves it too. Without `with`, `finish` or the end of the program ends it. Every
     method may be called from any thread, costs microseconds, and raises nothing for want of a
-    server or a disk.
+    server or a disk. May be sent to other processes of this machine, as an argument of a worker.
     """
 
     def __init__(
@@ -91,6 +91,11 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
             await in_thread(lambda: self._close(outcome_of(error)))
 
     # For this package.
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing of it is reported."""
+        return self._reporter is None
 
     def obey(self, request: ControlRequest) -> None:
         """Do what the server asks of a run that this program is."""

@@ -9,6 +9,7 @@ from typing import Any
 from trackside.identifiers import new_identifier
 from trackside.location import discover
 from trackside.session import provenance
+from trackside.session.guests import let_runs_be_sent
 from trackside.session.mode import Mode, launched_run_id, mode
 from trackside.session.open_runs import open_runs
 from trackside.session.reporter import HEARTBEAT_SECONDS, Reporter
@@ -68,6 +69,7 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
         ```
     """
     chosen = mode()
+    let_runs_be_sent()
     interval = INTERVAL_SECONDS if system_metrics is True else float(system_metrics)
     if isinstance(tags, str):
         tags = (tags,)
