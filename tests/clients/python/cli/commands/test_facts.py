@@ -154,12 +154,13 @@ def test_a_described_run_has_every_fact_of_the_api_and_no_other(
     output: str, command: Command, server: ScriptedServer
 ) -> None:
     known = {CHILD_ID: run_with_everything(), PARENT_ID: run_with_everything(PARENT_ID)}
-    answers: dict[str, Any] = {
-        "GetRun": lambda request: known_run(known, request),
-        **{one.method: one.answer(one.item) for one in LISTS},
-        "ListLogs": ListLogsResponse(blocks=[full(LogBlock)]),
-    }
-    server.answers.update(answers)
+
+    def known_run(request: GetRunRequest) -> GetRunResponse:
+        return GetRunResponse(run=known[request.run_id])
+
+    server.answers["GetRun"] = known_run
+    server.answers["ListLogs"] = ListLogsResponse(blocks=[full(LogBlock)])
+    server.answers.update({one.method: one.answer(one.item) for one in LISTS})
 
     done = command("describe", CHILD_ID, "-o", output)
     document = yaml.safe_load(done.out)
@@ -171,10 +172,6 @@ def test_a_described_run_has_every_fact_of_the_api_and_no_other(
         assert [read_back(item, type(one.item)) for item in document.pop(one.name)] == [one.item]
     assert document.pop("children") == []
     assert list(document) == ["log"]
-
-
-def known_run(known: Mapping[str, Run], request: GetRunRequest) -> GetRunResponse:
-    return GetRunResponse(run=known[request.run_id])
 
 
 def test_a_described_parent_has_every_fact_of_its_children(
