@@ -1,6 +1,6 @@
 import pytest
 
-from trackside.cli.pager import pager_command, show_paged
+from trackside.cli.pager import fits, pager_command, show_paged
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,11 @@ def test_a_pager_that_is_left_early_is_no_error(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TRACKSIDE_PAGER", "true")
 
     assert show_paged(["a" * 100] * 10_000)
+
+
+def test_lines_that_wrap_take_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "10")
+    monkeypatch.setenv("LINES", "4")
+
+    assert fits(["x" * 20, "\x1b[31m" + "x" * 10 + "\x1b[0m"])
+    assert not fits(["x" * 21, "x"])

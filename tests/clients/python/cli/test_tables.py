@@ -29,6 +29,17 @@ def test_a_column_stays_readable_on_a_screen_that_is_too_narrow() -> None:
     assert lines[1].startswith("aaaaaaaaaaa…")
 
 
+def test_a_column_is_left_out_where_cutting_is_not_enough() -> None:
+    rows = [["a" * 40, "12 min ago", "x"]]
+
+    def shown(width: int) -> list[str]:
+        heads = ["NAME", "CREATED", "B"]
+        return table(heads, rows, _PLAIN, width=width, flexible=["NAME"], expendable=["CREATED"])
+
+    assert "CREATED" in shown(27)[0]
+    assert shown(26) == ["NAME" + " " * 21 + "B", "a" * 22 + "…  x"]
+
+
 def test_shortening_counts_wide_characters() -> None:
     assert shortened("日本語", 5) == "日本…"
     assert shortened("日本語", 4) == "日…"

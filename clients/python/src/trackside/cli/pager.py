@@ -1,6 +1,7 @@
 """Shows what does not fit on the screen through a pager."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _DEFAULT: Final = "less"
 _LESS_OPTIONS: Final = "FRX"
 """Ends at once where the text fits, keeps colours, and leaves the text on the screen."""
@@ -24,8 +26,10 @@ def pager_command(environment: Mapping[str, str]) -> list[str]:
 
 
 def fits(lines: Sequence[str]) -> bool:
-    """Return whether the lines leave room for the next prompt."""
-    return len(lines) < shutil.get_terminal_size().lines
+    """Return whether the lines, wrapped where they are too long, leave room for a prompt."""
+    screen = shutil.get_terminal_size()
+    widths = (len(_COLOUR.sub("", line)) for line in lines)
+    return sum(max(1, -(-width // screen.columns)) for width in widths) < screen.lines
 
 
 def show_paged(lines: Sequence[str]) -> bool:

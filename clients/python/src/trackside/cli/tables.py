@@ -40,13 +40,14 @@ def shortened(text: str, width: int) -> str:
     return "".join(kept) + "…"
 
 
-def table(
+def table(  # noqa: PLR0913  # by keyword only
     headers: Sequence[str],
     rows: Sequence[Sequence[Cell]],
     paint: Paint,
     *,
     width: int | None = None,
     flexible: Sequence[str] = (),
+    expendable: Sequence[str] = (),
     sparse: bool = False,
 ) -> list[str]:
     """Return a header line and a line for each row.
@@ -57,29 +58,60 @@ def table(
         paint: How to decorate.
         width: Cut flexible columns so that lines are no wider, where that is possible.
         flexible: The names of the columns that may be cut, the first one first.
+        expendable: The names of columns to leave out where cutting is not enough.
         sparse: Leave out the columns that no row fills.
     """
-    pieces = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
-    if sparse:
-        filled = [any(row[column].text for row in pieces) for column in range(len(headers))]
-        headers = list(compress(headers, filled))
-        pieces = [list(compress(row, filled)) for row in pieces]
     heads = [Text(header, Style.STRONG) for header in headers]
-    widths = [
-        max(width_of(line[column].text) for line in [heads, *pieces])
-        for column in range(len(headers))
-    ]
+    lines = [heads, *([_text(cell) for cell in row] for row in rows)]
+    if sparse:
+        lines = _chosen(lines, [any(line[at].text for line in lines[1:]) for at in _span(lines)])
+    least = 0 if width is None else _least_width(lines, flexible)
+    for name in expendable:
+        if width is not None and least > width:
+            lines = _chosen(lines, [head.text != name for head in lines[0]])
+            least = _least_width(lines, flexible)
+    widths = _widths(lines)
     if width is not None:
-        excess = sum(widths) + len(_GAP) * (len(widths) - 1) - width
-        for column in (index for name in flexible for index in _places(headers, name)):
+        excess = _total(widths) - width
+        for column in (index for name in flexible for index in _places(lines[0], name)):
             cut = min(max(excess, 0), max(widths[column] - _LEAST_WIDTH, 0))
             widths[column] -= cut
             excess -= cut
-    return [_line(line, widths, paint) for line in [heads, *pieces]]
+    return [_line(line, widths, paint) for line in lines]
 
 
-def _places(headers: Sequence[str], name: str) -> list[int]:
-    return [index for index, header in enumerate(headers) if header == name]
+def _text(cell: Cell) -> Text:
+    return Text(cell) if isinstance(cell, str) else cell
+
+
+def _chosen(lines: Sequence[Sequence[Text]], chosen: Sequence[bool]) -> list[list[Text]]:
+    return [list(compress(line, chosen)) for line in lines]
+
+
+def _span(lines: Sequence[Sequence[Text]]) -> range:
+    return range(len(lines[0]))
+
+
+def _widths(lines: Sequence[Sequence[Text]]) -> list[int]:
+    return [max(width_of(line[column].text) for line in lines) for column in _span(lines)]
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _least_width(lines: Sequence[Sequence[Text]], flexible: Sequence[str]) -> int:
+    """Return how wide lines are when every flexible column is cut as far as it may be."""
+    return _total(
+        [
+            min(width, _LEAST_WIDTH) if head.text in flexible else width
+            for head, width in zip(lines[0], _widths(lines), strict=True)
+        ]
+    )
+
+
+def _places(heads: Sequence[Text], name: str) -> list[int]:
+    return [index for index, head in enumerate(heads) if head.text == name]
 
 
 def _line(pieces: Sequence[Text], widths: Sequence[int], paint: Paint) -> str:
@@ -93,7 +125,7 @@ def _line(pieces: Sequence[Text], widths: Sequence[int], paint: Paint) -> str:
 
 def fields(pairs: Sequence[tuple[str, Cell]], paint: Paint, *, indent: str = "  ") -> list[str]:
     """Return a line for each named value; those without a value are left out."""
-    shown = [(name, Text(cell) if isinstance(cell, str) else cell) for name, cell in pairs]
+    shown = [(name, _text(cell)) for name, cell in pairs]
     shown = [(name, piece) for name, piece in shown if piece.text]
     width = max((len(name) for name, _ in shown), default=0)
     return [f"{indent}{name:<{width}}{_GAP}{paint.apply(piece)}" for name, piece in shown]

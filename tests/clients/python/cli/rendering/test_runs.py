@@ -1,3 +1,5 @@
+import pytest
+
 from support.example_runs import NOW, child, failed_child, parent
 from trackside.cli.paint import Paint
 from trackside.cli.rendering.runs import duration_text, exit_text, run_table, state_text
@@ -25,11 +27,12 @@ def test_a_wide_list_has_more_columns_and_cuts_nothing() -> None:
     assert "digits,quick" in lines[1]
 
 
-def test_a_list_fits_its_screen() -> None:
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_list_fits_its_screen(width: int) -> None:
     run = child()
     run.name = "x" * 300
 
-    assert all(len(line) <= 100 for line in run_table([run], NOW, _PLAIN, width=100))
+    assert all(len(line) <= width for line in run_table([run], NOW, _PLAIN, width=width))
 
 
 def test_names_are_harmless() -> None:

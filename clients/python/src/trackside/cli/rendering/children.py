@@ -40,4 +40,12 @@ def child_table(
         ]
         for child in children
     ]
-    return table(_HEADERS, rows, paint, width=width, flexible=["", "NAME"], sparse=True)
+    return table(
+        _HEADERS,
+        rows,
+        paint,
+        width=width,
+        flexible=["", "NAME"],
+        expendable=["CREATED", "BEST"],
+        sparse=True,
+    )

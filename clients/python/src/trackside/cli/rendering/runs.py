@@ -28,7 +28,14 @@ def run_table(
     """Return a table of runs; none of its columns is cut off when `wide`."""
     rows = [_row(run, now, paint, wide=wide) for run in runs]
     headers = (*_HEADERS, *_WIDE_HEADERS) if wide else _HEADERS
-    return table(headers, rows, paint, width=None if wide else width, flexible=["NAME", "PROGRESS"])
+    return table(
+        headers,
+        rows,
+        paint,
+        width=None if wide else width,
+        flexible=["NAME", "PROGRESS"],
+        expendable=["CREATED"],
+    )
 
 
 def _row(run: Run, now: datetime, paint: Paint, *, wide: bool) -> list[Cell]:
