@@ -59,7 +59,9 @@ class PublishedFiles:
         if isinstance(contents, Mapping):
             if not asked.member:
                 return _listing(output, contents)
-            contents = contents[asked.member]
+            contents = contents.get(asked.member, b"")
+        elif asked.member:
+            return [Refused(grpc.StatusCode.NOT_FOUND, "PART_NOT_FOUND")]
         if asked.version not in ("", self.version):
             return [Refused(grpc.StatusCode.FAILED_PRECONDITION, "OUTPUT_CHANGED")]
         file = OutputFile(size_bytes=len(contents), version=self.version)

@@ -41,6 +41,9 @@ COMMANDS: Final[Mapping[str, CommandPlace]] = {
     ),
     "tag": CommandPlace("trackside.cli.commands.tag:tag", "Add and remove tags of a run."),
     "note": CommandPlace("trackside.cli.commands.note:note", "Show or replace a run's note."),
+    "download": CommandPlace(
+        "trackside.cli.commands.download:download", "Have what a run has published here."
+    ),
     "export": CommandPlace(
         "trackside.cli.commands.export:export", "Write all of a run into files."
     ),

@@ -56,6 +56,7 @@ _HINTS: Mapping[str, str] = {
     "OUTPUT_GONE": "`trackside get outputs RUN` shows what is still there",
     "OUTPUT_CHANGED": "--changed, or accept_changed=True, takes it as it is now",
     "OUTPUT_NOT_REGULAR": "publish the file itself, for no link is followed",
+    "OUTPUT_UNREADABLE": "let the user that the agent runs as read it",
     "NO_READER": "`trackside get outputs RUN -o wide` shows where it was published",
     "AGENT_AWAY": "start the agent where it was, or ask again when it is back",
     "AGENT_ELSEWHERE": "ask again: another connection may come to the replica that has it",

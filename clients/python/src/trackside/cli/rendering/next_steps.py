@@ -26,7 +26,7 @@ def next_steps(run: Run, children: Sequence[Run] = (), *, has_series: bool = Fal
     if run.state == RunState.RUN_STATE_FAILED and run.launch.command and not run.is_parent:
         steps.append(f"trackside resume {run.run_id}")
     if RunFacet.RUN_FACET_OUTPUTS in run.facets:
-        steps.append(f"trackside get outputs {run.run_id}")
+        steps.append(f"trackside download {run.run_id}")
     if has_series:
         steps.append(f"trackside get metrics {run.run_id}")
     return steps + [
