@@ -7,7 +7,9 @@ from trackside_protos.runners.v1.runners_service_pb2 import Hello
 from trackside_protos.runs.v1.run_pb2 import Run, Sweep
 from trackside_protos.runs.v1.runs_service_pb2 import (
     CloseRunRequest,
+    ConfirmDeletionRequest,
     CreateRunRequest,
+    ReportFiguresRequest,
     ReportRunRequest,
     StopRunRequest,
     UpdateRunRequest,
@@ -20,10 +22,14 @@ from trackside_runs.validation.rules import (
     Violations,
     between,
     each,
+    entries,
     identifier,
     known,
     lasting,
+    matching,
     one_line,
+    present,
+    text,
 )
 from trackside_runs.validation.run_shapes import LINE, PRODUCER_ID, RESULT, RUN, RUNNER
 from trackside_serving.errors import Violation
@@ -74,6 +80,38 @@ _CREATE: Final = Shape({"run": RUN, "producer_id": PRODUCER_ID}, required=("run"
 _STOP: Final = Shape(
     {"run_id": identifier, "grace_duration": lasting(0, 86_400)}, required=("run_id",)
 )
+_FIGURES: Final = Shape(
+    {
+        "runs": each(
+            Shape(
+                {
+                    "run_id": identifier,
+                    "sequence": between(1),
+                    "figures": each(
+                        Shape(
+                            {
+                                "key": present(one_line(256)),
+                                "context": entries(text(512), text(4096), 64),
+                            },
+                            required=("key",),
+                            free=("last", "best"),
+                        ),
+                        64,
+                    ),
+                },
+                required=("run_id", "sequence"),
+            ),
+            100,
+        )
+    }
+)
+_CONFIRM: Final = Shape(
+    {
+        "service": matching("logs|metrics", "is neither logs nor metrics"),
+        "run_ids": each(identifier, 1_000),
+    },
+    required=("service",),
+)
 _CLOSE: Final = Shape({"run_id": identifier, "result": RESULT}, required=("run_id",))
 
 
@@ -112,6 +150,20 @@ def check_update(request: UpdateRunRequest) -> Sequence[Violation]:
             violations.add("run.name", "is empty")
         elif rule := RUN.rules.get(path):
             rule(violations, f"run.{path}", getattr(request.run, path))
+    return violations.found
+
+
+def check_figures(request: ReportFiguresRequest) -> Sequence[Violation]:
+    """Return what is wrong with the figures of runs."""
+    violations = Violations()
+    _FIGURES(violations, "", request)
+    return violations.found
+
+
+def check_confirmation(request: ConfirmDeletionRequest) -> Sequence[Violation]:
+    """Return what is wrong with a confirmation that runs are gone."""
+    violations = Violations()
+    _CONFIRM(violations, "", request)
     return violations.found
 
 

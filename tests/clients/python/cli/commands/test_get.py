@@ -219,7 +219,7 @@ def test_tasks_are_chosen_by_state_and_process(command: Command, server: Scripte
     ("options", "filter_", "order"),
     [
         (["--sort", "duration desc"], "", "duration desc"),
-        (["--search", 'FIT "4"'], '"FIT" "\\"4\\""', ""),
+        (["--search", 'FIT "4"'], '"FIT" AND "\\"4\\""', ""),
         (["--filter", "attempts > 1"], "attempts > 1", ""),
         (
             ["--filter", "host = a OR host = b", "--search", "fit", "--sort", "name"],
