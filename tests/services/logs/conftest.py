@@ -7,7 +7,6 @@ import pytest
 
 from support.logs import RUN_ID, SERVER_ID, Logs, RunLogs
 from support.run_directory import RunDirectoryStandIn
-from trackside_journal.records import Surroundings
 from trackside_logs.bootstrap import LogsService
 
 
@@ -21,7 +20,7 @@ def run_logs(database_url: str) -> RunLogs:
     ) -> AsyncGenerator[Logs]:
         directory = directory or RunDirectoryStandIn()
         await directory.put(RUN_ID)
-        service = LogsService(Surroundings(database_url, SERVER_ID, redis_url, directory.watch))
+        service = LogsService(directory.surroundings(database_url, SERVER_ID, redis_url))
         await service.start()
         try:
             yield Logs(service, directory)

@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -96,3 +97,50 @@ async def test_very_many_rows_are_purged_to_the_last(logs: Logs) -> None:
     await logs.directory.put(RUN_ID, sealed=True, deleted=True)
 
     await eventually_purged(logs)
+
+
+async def test_what_is_purged_is_confirmed_once(logs: Logs) -> None:
+    await fill(logs, RUN_ID, 5)
+    await logs.directory.put(OTHER)
+
+    await logs.directory.put(RUN_ID, sealed=True, deleted=True)
+    await until(lambda: logs.directory.confirmed == [("logs", RUN_ID)])
+    await logs.directory.put(OTHER, sealed=True, deleted=True)
+
+    await until(lambda: ("logs", OTHER) in logs.directory.confirmed)
+    assert logs.directory.confirmed == [("logs", RUN_ID), ("logs", OTHER)]
+
+
+async def test_a_confirmation_that_did_not_get_through_is_sent_again(run_logs: RunLogs) -> None:
+    directory = RunDirectoryStandIn()
+    directory.is_away = True
+    async with run_logs(directory) as logs:
+        logs.service._purger._retry_seconds = 0.05
+        await directory.put(RUN_ID, sealed=True, deleted=True)
+        await until(lambda: directory.refused > 1)
+        assert directory.confirmed == []
+
+    directory.is_away = False
+    async with run_logs(directory):
+        await until(lambda: directory.confirmed == [("logs", RUN_ID)])
+
+
+async def test_an_unexpected_failure_ends_no_purging(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    purger = logs.service._purger
+    commit, failures = purger._commit, [RuntimeError("of the driver"), RuntimeError("again")]
+
+    async def fail_twice(work: Any) -> object:
+        if failures:
+            raise failures.pop()
+        return await commit(work)
+
+    monkeypatch.setattr(purger, "_commit", fail_twice)
+    purger._retry_seconds = 0.05
+
+    await logs.directory.put(RUN_ID, sealed=True, deleted=True)
+
+    await until(lambda: logs.directory.confirmed == [("logs", RUN_ID)])
+    assert failures == []
+    assert "A deleted run could not be purged." in caplog.messages

@@ -7,7 +7,6 @@ import pytest
 
 from support.metrics import RUN_ID, SERVER_ID, Metrics, RunMetrics
 from support.run_directory import RunDirectoryStandIn
-from trackside_journal.records import Surroundings
 from trackside_metrics.bootstrap import MetricsService
 
 
@@ -21,7 +20,9 @@ def run_metrics(database_url: str) -> RunMetrics:
     ) -> AsyncGenerator[Metrics]:
         directory = directory or RunDirectoryStandIn()
         await directory.put(RUN_ID)
-        service = MetricsService(Surroundings(database_url, SERVER_ID, redis_url, directory.watch))
+        service = MetricsService(
+            directory.surroundings(database_url, SERVER_ID, redis_url), directory.report_figures
+        )
         await service.start()
         try:
             yield Metrics(service, directory)

@@ -76,3 +76,12 @@ async def test_points_on_their_way_to_be_merged_are_purged_too(run_metrics: RunM
         await merging
 
         await eventually_purged(metrics)
+
+
+async def test_what_is_purged_is_confirmed(metrics: Metrics) -> None:
+    await metrics.append(training_steps(3))
+
+    await metrics.directory.put(RUN_ID, sealed=True, deleted=True)
+
+    await until(lambda: metrics.directory.confirmed == [("metrics", RUN_ID)])
+    assert await is_purged(metrics)

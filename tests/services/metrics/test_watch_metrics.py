@@ -24,7 +24,6 @@ from support.metrics import (
 from support.run_directory import RunDirectoryStandIn
 from trackside_journal.cursor import CursorMint, JournalKind
 from trackside_journal.errors import ChunkCorruptError, CursorAheadError, CursorForeignError
-from trackside_journal.records import Surroundings
 from trackside_metrics.bootstrap import MetricsService
 from trackside_serving.errors import InvalidFieldError, RunNotFoundError
 
@@ -308,7 +307,9 @@ async def test_replicas_tell_each_other(postgresql_url: str, redis_url: str) -> 
 async def replica_on(
     database_url: str, redis_url: str, directory: RunDirectoryStandIn
 ) -> AsyncGenerator[Metrics]:
-    service = MetricsService(Surroundings(database_url, SERVER_ID, redis_url, directory.watch))
+    service = MetricsService(
+        directory.surroundings(database_url, SERVER_ID, redis_url), directory.report_figures
+    )
     await service.start()
     try:
         yield Metrics(service, directory)

@@ -25,7 +25,12 @@ from trackside_protos.runs.v1 import output_pb2, run_state_pb2, runs_service_pb2
 from trackside_runs.errors import ActionNotAllowedError
 from trackside_runs.storage.tables import CHANGE, RunsTables
 from trackside_serving.calls import Call
-from trackside_serving.errors import NotAllowedError, RunDeletedError, RunNotFoundError
+from trackside_serving.errors import (
+    InvalidFieldError,
+    NotAllowedError,
+    RunDeletedError,
+    RunNotFoundError,
+)
 from trackside_serving.identity import Caller, Role
 
 SERVICE = Caller("logs", Role.SERVICE)
@@ -50,6 +55,17 @@ async def ended(server: Server, **fields: Any) -> Run:
 async def delete(server: Server, run_id: str, caller: Caller = ANN) -> int:
     request = runs_service_pb2.DeleteRunRequest(run_id=run_id)
     return (await server.call("DeleteRun", request, caller)).deleted_count
+
+
+async def pending(server: Server, run_id: str, caller: Caller = ANN) -> list[str]:
+    """Return the services that have not confirmed that nothing of a deleted run is left."""
+    request = runs_service_pb2.DeleteRunRequest(run_id=run_id)
+    return list((await server.call("DeleteRun", request, caller)).pending_services)
+
+
+async def confirm(server: Server, service: str, *run_ids: str) -> None:
+    request = runs_service_pb2.ConfirmDeletionRequest(service=service, run_ids=run_ids)
+    await server.call("ConfirmDeletion", request, SERVICE)
 
 
 async def rows_of(server: Server, run_id: str) -> dict[str, int]:
@@ -241,3 +257,48 @@ async def test_the_other_services_are_told(server: Server) -> None:
 
     [entry] = answers[0].entries
     assert (entry.run_id, entry.deleted, entry.owner) == (run.run_id, True, "ann")
+
+
+async def test_each_service_is_pending_until_it_confirms(cluster: Cluster) -> None:
+    run = await ended(cluster.one)
+    assert await pending(cluster.one, run.run_id) == ["runs", "logs", "metrics"]
+
+    await confirm(cluster.other, "metrics", run.run_id)
+    assert await pending(cluster.one, run.run_id) == ["runs", "logs"]
+    await purge(cluster.one)
+    assert await pending(cluster.one, run.run_id) == ["logs"]
+    await confirm(cluster.one, "logs", run.run_id)
+    await confirm(cluster.one, "logs", run.run_id)
+
+    assert await pending(cluster.other, run.run_id) == []
+
+
+async def test_a_parent_is_pending_with_its_children(server: Server) -> None:
+    parent = await server.create(sweep(x=[1, 2]))
+    await server.kill(parent.run_id)
+    await purge(server)
+
+    request = runs_service_pb2.DeleteRunRequest(run_id=parent.run_id)
+    response = await server.call("DeleteRun", request, ANN)
+
+    assert (response.deleted_count, response.pending_services) == (3, ["runs", "logs", "metrics"])
+
+
+@pytest.mark.parametrize(("service", "run_id"), [("live", "0123456789abcdef"), ("logs", "short")])
+async def test_a_confirmation_by_nobody_or_of_no_run_is_refused(
+    server: Server, service: str, run_id: str
+) -> None:
+    with pytest.raises(InvalidFieldError):
+        await confirm(server, service, run_id)
+
+
+async def test_figures_go_with_their_run(server: Server) -> None:
+    run = await ended(server)
+    told = runs_service_pb2.RunFigures(run_id=run.run_id, sequence=1)
+    told.figures.add(key="accuracy", best=0.9)
+    await server.call("ReportFigures", runs_service_pb2.ReportFiguresRequest(runs=[told]), SERVICE)
+    assert (await rows_of(server, run.run_id))["run_figure"] == 1
+
+    await delete(server, run.run_id)
+
+    assert "run_figure" not in await rows_of(server, run.run_id)

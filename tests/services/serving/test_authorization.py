@@ -38,6 +38,7 @@ READS = {
 EVERYBODY = {"GetRun", "GetStateGraph", "GetServer", "Check", "Watch", "List"} | {
     "ServerReflectionInfo"
 }
+BETWEEN_SERVICES = {"ReportFigures", "ConfirmDeletion"}
 PRODUCES = {"ReportRun", "AppendLogs", "AppendMetrics"}
 ALL = {path.rpartition("/")[2] for path in RULES}
 
@@ -77,9 +78,12 @@ def test_control_calls_exist() -> None:
             EVERYBODY | PRODUCES | {"WatchRun", "WatchLogs", "WatchMetrics", "WatchLive"},
         ),
         (Role.AGENT, EVERYBODY | PRODUCES | {"Connect", "SendFile"}),
-        (Role.USER, ALL - {"Connect", "SendFile", "WatchRunDirectory", "ForceEndRun"}),
-        (Role.ADMIN, ALL),
-        (Role.SERVICE, READS | {"WatchRunDirectory"}),
+        (
+            Role.USER,
+            ALL - BETWEEN_SERVICES - {"Connect", "SendFile", "WatchRunDirectory", "ForceEndRun"},
+        ),
+        (Role.ADMIN, ALL - BETWEEN_SERVICES),
+        (Role.SERVICE, READS | BETWEEN_SERVICES | {"WatchRunDirectory"}),
     ],
 )
 def test_each_role_may_call_just_these(role: Role, methods: set[str]) -> None:

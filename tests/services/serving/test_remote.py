@@ -8,6 +8,8 @@ import pytest
 from support.private_server import free_port
 from support.serving import ADMIN, SIGNER, RunsServiceWith, Served, served
 from trackside_protos.runs.v1.runs_service_pb2 import (
+    ConfirmDeletionRequest,
+    ConfirmDeletionResponse,
     WatchRunDirectoryRequest,
     WatchRunDirectoryResponse,
     WatchRunRequest,
@@ -28,6 +30,7 @@ from trackside_serving.identity import Caller, Role
 from trackside_serving.remote import RemoteServer
 
 WATCH_RUN = "/trackside.runs.v1.RunsService/WatchRun"
+CONFIRM_DELETION = "/trackside.runs.v1.RunsService/ConfirmDeletion"
 WATCH_DIRECTORY = "/trackside.runs.v1.RunsService/WatchRunDirectory"
 SERVICE = Caller("service-logs", Role.SERVICE)
 
@@ -102,6 +105,32 @@ async def test_a_call_for_ourselves_is_made_with_the_service_token() -> None:
 
     assert seen == [SERVICE]
     assert [response.cursor for response in responses] == ["c"]
+
+
+async def test_a_call_with_one_answer_is_made_for_ourselves() -> None:
+    seen: list[Caller] = []
+
+    async def confirm(request: ConfirmDeletionRequest, call: Call) -> ConfirmDeletionResponse:
+        seen.append(call.caller)
+        if not request.run_ids:
+            raise InvalidFieldError.of("run_ids", "are none")
+        return ConfirmDeletionResponse()
+
+    service = RunsServiceWith({"ConfirmDeletion": confirm})
+    async with served(service) as server, remote_to(server.port) as remote:
+        call = remote.call_for_service(CONFIRM_DELETION, ConfirmDeletionResponse)
+        await call(ConfirmDeletionRequest(service="logs", run_ids=["r"]))
+        with pytest.raises(InvalidFieldError):
+            await call(ConfirmDeletionRequest(service="logs"))
+
+    assert seen == [SERVICE, SERVICE]
+
+
+async def test_a_call_to_a_server_that_is_away_says_so() -> None:
+    async with remote_to(free_port()) as remote:
+        call = remote.call_for_service(CONFIRM_DELETION, ConfirmDeletionResponse)
+        with pytest.raises(ServiceUnreachableError):
+            await call(ConfirmDeletionRequest(service="logs"))
 
 
 @pytest.mark.parametrize(

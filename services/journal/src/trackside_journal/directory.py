@@ -48,6 +48,8 @@ class DirectoryColumns(SQLModel):
     deleted: bool = Field(default=False)
     purged: bool = Field(default=False)
     """Whether nothing of a deleted run is left in this service."""
+    confirmed: bool = Field(default=False)
+    """Whether RunsService knows that."""
 
 
 class DirectoryCursorColumns(SQLModel):
@@ -159,6 +161,7 @@ class RunDirectory:
                         "end_time_ms": entry.end_time_ms,
                         "deleted": entry.deleted,
                         "purged": False,
+                        "confirmed": False,
                     }
                     for entry in work.entries
                 ],

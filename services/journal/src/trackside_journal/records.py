@@ -1,10 +1,10 @@
 """What stands under a service that keeps one record of each run beside RunsService.
 
 LogsService and MetricsService are such services: a store with a head for each run, one writer,
-a hub that a bus feeds, a copy of the run directory, and a merger of what was stored small.
+a hub that a bus feeds, a copy of the run directory, and workers such as a merger.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -17,10 +17,14 @@ from trackside_journal.database import Database
 from trackside_journal.directory import RunDirectory, RunEntry, WatchDirectory
 from trackside_journal.fanout import Hub
 from trackside_journal.heads import read_heads
-from trackside_journal.purging import Purger, PurgeWork, purge
+from trackside_journal.purging import Confirmed, Purger, PurgeWork, confirm, purge
+from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_serving.calls import Implementation, Service
 
 W = TypeVar("W")
+
+ConfirmDeletion = Callable[[runs_service_pb2.ConfirmDeletionRequest], Awaitable[object]]
+"""Calls RunsService, in this process or another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Surroundings:
     """Where other replicas are heard of; None: there are none."""
     watch_directory: WatchDirectory
     """Opens a watch of the run directory at RunsService."""
+    confirm_deletion: ConfirmDeletion
+    """Tells RunsService that nothing of deleted runs is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +64,15 @@ class RecordTables:
         ]
 
 
-class Merging(Protocol):
-    """Merges in the background what was stored in small pieces."""
+class Worker(Protocol):
+    """Works in the background on what was stored, for example merges what is small."""
 
     def start(self) -> None:
-        """Begin to merge: first what an earlier process left."""
+        """Begin to work: first on what an earlier process left."""
         ...
 
     async def close(self) -> None:
-        """End merging; what is being committed may still be."""
+        """End working; what is being committed may still be."""
         ...
 
     def sealed(self, run_id: str) -> None:
@@ -102,13 +108,14 @@ class RecordService(Generic[W]):
             commit=self.commit,
             on_change=self._run_changed,
         )
-        self._purger = Purger(self.database, tables.directory, self.commit)
+        self._purger = Purger(self.database, tables.directory, self.commit, self._confirm_deletion)
+        self._tell_deletion = surroundings.confirm_deletion
         self._has_replicas = surroundings.redis_url is not None
         self._tables = tables
 
-    def work_with(self, applier: Applier[W], merger: Merging) -> None:
-        """Set who stores and who merges."""
-        self._merger = merger
+    def work_with(self, applier: Applier[W], *workers: Worker) -> None:
+        """Set who stores, and who works in the background."""
+        self._workers = workers
         self._committer: Committer[W] = Committer(self.database, applier, name=self._tables.schema)
 
     def serve_with(self, servicer: Service) -> None:
@@ -131,14 +138,16 @@ class RecordService(Generic[W]):
         self.hub.start(self._read_heads if self._has_replicas else None)
         await self.bus.start()
         self.directory.start()
-        self._merger.start()
+        for worker in self._workers:
+            worker.start()
         self._purger.start()
 
     async def close(self) -> None:
         """Commit what is waiting and give everything back; end the calls before."""
         await self.directory.close()
         await self._purger.close()
-        await self._merger.close()
+        for worker in self._workers:
+            await worker.close()
         await self._committer.close()
         await self.bus.close()
         await self.hub.close()
@@ -153,6 +162,16 @@ class RecordService(Generic[W]):
         return purge(
             connection, work, tables=self._tables.of_runs, directory=self._tables.directory
         )
+
+    def confirmed(self, connection: Connection, work: Confirmed) -> None:
+        """Note that RunsService knows what is purged; called by the applier."""
+        confirm(connection, work, directory=self._tables.directory)
+
+    async def _confirm_deletion(self, run_ids: Sequence[str]) -> None:
+        request = runs_service_pb2.ConfirmDeletionRequest(
+            service=self._tables.schema, run_ids=run_ids
+        )
+        await self._tell_deletion(request)
 
     async def commit(self, work: Any) -> object:  # noqa: ANN401 - one of the works of W
         """Commit one work and return its result.
@@ -176,7 +195,8 @@ class RecordService(Generic[W]):
         if entry.deleted:
             self._purger.deleted()
         elif entry.sealed:
-            self._merger.sealed(entry.run_id)
+            for worker in self._workers:
+                worker.sealed(entry.run_id)
 
     async def _read_heads(self, run_ids: Sequence[str]) -> Mapping[str, int]:
         head = self._tables.head

@@ -15,7 +15,7 @@ from trackside_journal.heads import Head, lock_heads, store_heads
 from trackside_journal.ingest import RawBatch
 from trackside_journal.notices import Notice
 from trackside_journal.producers import ProducerGate
-from trackside_journal.purging import PurgeWork
+from trackside_journal.purging import Confirmed, PurgeWork
 from trackside_logs.appending import Appending
 from trackside_logs.blocks import Origin
 from trackside_logs.merging import MergeWork, merge
@@ -24,7 +24,7 @@ from trackside_logs.validation import examine
 from trackside_serving.errors import ServiceError
 
 LogBatch: TypeAlias = RawBatch[RunEntry]
-Work: TypeAlias = LogBatch | DirectoryWork | MergeWork | PurgeWork
+Work: TypeAlias = LogBatch | DirectoryWork | MergeWork | PurgeWork | Confirmed
 
 _LARGEST_NOTICES: Final = 1 << 20
 """More than this would not be kept for a watcher: watchers read it from the store."""
@@ -38,6 +38,8 @@ class Surroundings:
     """Stores directory entries in the transaction."""
     purge: Callable[[Connection, PurgeWork], bool]
     """Removes some of a deleted run in the transaction, and says whether nothing is left."""
+    confirmed: Callable[[Connection, Confirmed], None]
+    """Notes in the transaction that RunsService knows what is purged."""
     is_sealed: Callable[[RunEntry], bool]
     """Whether a run is sealed now; the entry is from when its producer was let in."""
     wants_payload: Callable[[str], bool]
@@ -84,7 +86,7 @@ class LogApplier(Applier[Work]):
             elif isinstance(work, PurgeWork):
                 purges.append(cast("Ticket[PurgeWork]", ticket))
             else:
-                self._surroundings.store_directory(connection, work)
+                self._note(connection, work)
                 settled.results.append((ticket, None))
         merged = {ticket.work.run_id for ticket in merges} - run_ids
         heads = lock_heads(connection, HEAD, run_ids | merged, but_not_made=merged)
@@ -92,6 +94,12 @@ class LogApplier(Applier[Work]):
         settled.results.extend((ticket, merge(connection, ticket.work)) for ticket in merges)
         settled.results.extend((ticket, self._purge(connection, ticket.work)) for ticket in purges)
         return settled
+
+    def _note(self, connection: Connection, work: DirectoryWork | Confirmed) -> None:
+        if isinstance(work, Confirmed):
+            self._surroundings.confirmed(connection, work)
+        else:
+            self._surroundings.store_directory(connection, work)
 
     def _purge(self, connection: Connection, work: PurgeWork) -> bool:
         self._gate.forget(work.run_id)

@@ -28,6 +28,7 @@ class LogsService(RecordService[applier.Work]):
                 applier.Surroundings(
                     store_directory=self.directory.store,
                     purge=self.purge,
+                    confirmed=self.confirmed,
                     is_sealed=self.is_sealed,
                     wants_payload=self.is_watched,
                     publish=self.bus.publish,

@@ -1,6 +1,6 @@
 """What the committer's thread does with works: batches, merges, entries of the run directory."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -12,7 +12,8 @@ from trackside_journal.heads import Head, lock_heads, store_heads
 from trackside_journal.ingest import RawBatch
 from trackside_journal.notices import Notice
 from trackside_journal.producers import ProducerGate
-from trackside_journal.purging import PurgeWork
+from trackside_journal.purging import Confirmed, PurgeWork
+from trackside_metrics.figure_reporter import FiguresTold, store_told
 from trackside_metrics.identities import Identities
 from trackside_metrics.intake import Intake, MetricBatch, Unsettled
 from trackside_metrics.merges import Merge, apply_merge
@@ -21,7 +22,7 @@ from trackside_metrics.tables import HEAD, PRODUCER
 
 _REMEMBERED_HEADS: Final = 10_000
 
-Work = MetricBatch | Merge | DirectoryWork | PurgeWork
+Work = MetricBatch | Merge | DirectoryWork | PurgeWork | Confirmed | FiguresTold
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +32,22 @@ class Surroundings:
     Attributes:
         store_directory: Stores entries of the run directory.
         purge: Removes some of a deleted run, and says whether nothing is left.
+        confirmed: Notes that RunsService knows what is purged.
         is_sealed: Whether a run is sealed by now.
         is_watched: Whether what comes to a run is to be told with its contents.
         publish: Tells watchers; called in the event loop.
         added: Told what is to be merged some time; called in the event loop.
+        appended: Told which runs have got points; called in the event loop.
     """
 
     store_directory: Callable[[Connection, DirectoryWork], None]
     purge: Callable[[Connection, PurgeWork], bool]
+    confirmed: Callable[[Connection, Confirmed], None]
     is_sealed: Callable[[RunEntry], bool]
     is_watched: Callable[[str], bool]
     publish: Callable[[Sequence[Notice]], None]
     added: Callable[[Mapping[str, Unsettled]], None]
+    appended: Callable[[Collection[str]], None]
 
 
 class MetricsApplier:
@@ -129,12 +134,21 @@ class MetricsApplier:
             self._heads.pop(work.run_id, None)
             self._register.forget()
             return self._surroundings.purge(connection, work)
+        if isinstance(work, Confirmed):
+            self._surroundings.confirmed(connection, work)
+            return None
+        if isinstance(work, FiguresTold):
+            store_told(connection, work)
+            return None
         assert isinstance(work, DirectoryWork), "batches go through the gate"
         self._surroundings.store_directory(connection, work)
         return None
 
     def _tell(self, intake: Intake, settled: Settled[Work]) -> None:
         notices, unsettled = intake.notices(), intake.unsettled()
+        appended = intake.run_ids()
+        if appended:
+            settled.after_commit.append(lambda: self._surroundings.appended(appended))
         if notices:
             settled.after_commit.append(lambda: self._surroundings.publish(notices))
         if unsettled:

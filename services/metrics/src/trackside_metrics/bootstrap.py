@@ -5,6 +5,7 @@ from typing import Final
 from trackside_journal.cursor import CursorMint, JournalKind
 from trackside_journal.records import RecordService, RecordTables, Surroundings
 from trackside_metrics import applier, tables
+from trackside_metrics.figure_reporter import FigureReporter, ReportFigures
 from trackside_metrics.history import History, Regions
 from trackside_metrics.identities import Identities
 from trackside_metrics.merger import Merger
@@ -23,9 +24,16 @@ TABLES: Final = RecordTables(
 class MetricsService(RecordService[applier.Work]):
     """The whole service. See `RecordService`."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, surroundings: Surroundings, report_figures: ReportFigures) -> None:
+        """Open the store and make its tables.
+
+        Args:
+            surroundings: Where it works.
+            report_figures: Tells RunsService what series have come to.
+        """
         super().__init__(surroundings, TABLES)
         identities = Identities()
+        self.figures = FigureReporter(self.database, self.commit, identities, report_figures)
         self.merger = Merger(self.database, self.commit, identities)
         self.work_with(
             applier.MetricsApplier(
@@ -33,13 +41,16 @@ class MetricsService(RecordService[applier.Work]):
                 applier.Surroundings(
                     store_directory=self.directory.store,
                     purge=self.purge,
+                    confirmed=self.confirmed,
                     is_sealed=self.is_sealed,
                     is_watched=self.is_watched,
                     publish=self.bus.publish,
                     added=self.merger.added,
+                    appended=self.figures.appended,
                 ),
             ),
             self.merger,
+            self.figures,
         )
         reading = Reading(
             database=self.database,

@@ -154,6 +154,10 @@ class Intake:
         """Return what to tell watchers once it is durable."""
         return [notice for run in self._runs.values() for notice in run.notices()]
 
+    def run_ids(self) -> list[str]:
+        """Return the runs that got points."""
+        return list(self._runs)
+
     def unsettled(self) -> dict[str, Unsettled]:
         """Return what is to be merged some time, by run."""
         return {run_id: run.unsettled for run_id, run in self._runs.items() if run.unsettled.rows}

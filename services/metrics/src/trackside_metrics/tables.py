@@ -84,6 +84,10 @@ class DirectoryCursor(DirectoryCursorColumns, MetricsTable, table=True):
     """How far the watch of the directory has got."""
 
 
+class Told(HeadColumns, MetricsTable, table=True):
+    """The latest block of each run that is in the figures which RunsService knows."""
+
+
 class Series(SummaryColumns, MetricsTable, table=True):
     """A series, with the figures of all its columnar chunks; not those of small blocks."""
 
@@ -119,6 +123,7 @@ HEAD: Final[Table] = TABLES.tables["head"]
 PRODUCER: Final[Table] = TABLES.tables["producer"]
 DIRECTORY: Final[Table] = TABLES.tables["directory"]
 DIRECTORY_CURSOR: Final[Table] = TABLES.tables["directorycursor"]
+TOLD: Final[Table] = TABLES.tables["told"]
 SERIES: Final[Table] = TABLES.tables["series"]
 CHUNK: Final[Table] = TABLES.tables["chunk"]
 

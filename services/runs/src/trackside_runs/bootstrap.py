@@ -157,6 +157,18 @@ class RunsApplication:
         async for response in self._runs.watch_run_directory(request, Call(_INTERNAL)):
             yield runs_service_pb2.WatchRunDirectoryResponse.FromString(response)
 
+    async def report_figures(
+        self, request: runs_service_pb2.ReportFiguresRequest
+    ) -> runs_service_pb2.ReportFiguresResponse:
+        """Take in figures from a service of the same process."""
+        return await self._runs.report_figures(request, Call(_INTERNAL))
+
+    async def confirm_deletion(
+        self, request: runs_service_pb2.ConfirmDeletionRequest
+    ) -> runs_service_pb2.ConfirmDeletionResponse:
+        """Take in a confirmation from a service of the same process."""
+        return await self._runs.confirm_deletion(request, Call(_INTERNAL))
+
     async def _read_heads(self, topics: Sequence[str]) -> dict[str, int]:
         return await self._database.read(lambda connection: queries.heads(connection, topics))
 

@@ -9,8 +9,10 @@ from google.protobuf.message import Message
 from trackside_serving.errors import InvalidPageTokenError
 from trackside_serving.page_tokens import seal, unseal
 
-Key = Sequence[str | int]
+Key = Sequence[str | int | float]
 """The values by which a list is ordered, of one item, its id last."""
+
+KeyType = type[str] | type[int] | type[float]
 
 
 def token_after(key: Key, request: Message, *, subject: str = "") -> str:
@@ -25,9 +27,7 @@ def token_after(key: Key, request: Message, *, subject: str = "") -> str:
     return seal(place, request, subject=subject)
 
 
-def key_before(
-    request: Message, shape: Sequence[type[str] | type[int]], *, subject: str = ""
-) -> Key | None:
+def key_before(request: Message, shape: Sequence[KeyType], *, subject: str = "") -> Key | None:
     """Return the key after which the page begins that a request asks for; None: the first.
 
     Args:

@@ -42,6 +42,8 @@ class RunFacts:
     """How many children are running now."""
     completed_children: int = 0
     """How many children ended well."""
+    figures_sequence: int = 0
+    """The latest block of points that is counted in the figures of its series."""
     open_percent: float = 0.0
     """The sum of the percents of the children that have not ended, as last added up."""
 

@@ -70,6 +70,24 @@ def require_closing(request: runs_service_pb2.CloseRunRequest) -> None:
     _require_none(checks.check_closing(request))
 
 
+def require_figures(request: runs_service_pb2.ReportFiguresRequest) -> None:
+    """Refuse figures that no series can have.
+
+    Raises:
+        InvalidFieldError: Fields are wrong.
+    """
+    _require_none(checks.check_figures(request))
+
+
+def require_confirmation(request: runs_service_pb2.ConfirmDeletionRequest) -> None:
+    """Refuse a confirmation by nobody, or of what is no run.
+
+    Raises:
+        InvalidFieldError: Fields are wrong.
+    """
+    _require_none(checks.check_confirmation(request))
+
+
 def require_grace(request: runs_service_pb2.StopRunRequest) -> Duration:
     """Return how long a stop lets the work clean up.
 

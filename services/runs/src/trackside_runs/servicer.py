@@ -11,7 +11,7 @@ from trackside_journal.database import Database
 from trackside_journal.ingest import IngestStream
 from trackside_journal.tasks import closing
 from trackside_protos.runs.v1 import run_pb2, runs_service_pb2
-from trackside_runs import changes, control, creation, deletion, requests
+from trackside_runs import changes, control, creation, deletion, figures, requests
 from trackside_runs.desk import ControlDesk
 from trackside_runs.filtering.orders import AS_CREATED, PROCESS_ORDERS
 from trackside_runs.listing import RunLists, order_of, page_size
@@ -21,6 +21,7 @@ from trackside_runs.present import present, present_task
 from trackside_runs.record import RunRecord
 from trackside_runs.registry import Change, ReportBatch, Work
 from trackside_runs.state_meanings import state_graph
+from trackside_runs.storage import deletion as deletions
 from trackside_runs.storage import queries
 from trackside_runs.storage.ledger import Ledger
 from trackside_runs.task_listing import TaskLists
@@ -91,6 +92,8 @@ class RunsServicer:
             "WatchRun": self.watch_run,
             "WatchRuns": self.watch_runs,
             "WatchRunDirectory": self.watch_run_directory,
+            "ReportFigures": self.report_figures,
+            "ConfirmDeletion": self.confirm_deletion,
             "GetStateGraph": self.get_state_graph,
         }
 
@@ -172,7 +175,7 @@ class RunsServicer:
         try:
             run = await self._require_visible(request.run_id, call)
         except RunDeletedError:
-            return runs_service_pb2.DeleteRunResponse(deleted_count=0)
+            return await self._deleted(0, [request.run_id])
         if not may_act(call.caller, owner=run.owner):
             raise NotAllowedError
         children = await self._database.read(
@@ -186,7 +189,7 @@ class RunsServicer:
             return deletion.delete(ledger, record, call.caller.subject)
 
         count = await self._committer.commit(Change([request.run_id, *children], make))
-        return runs_service_pb2.DeleteRunResponse(deleted_count=cast("int", count))
+        return await self._deleted(cast("int", count), [request.run_id, *children])
 
     # Parts.
 
@@ -310,6 +313,34 @@ class RunsServicer:
         async for response in self._watches.watch_directory(request.start, call):
             yield response
 
+    # What the other services tell.
+
+    async def report_figures(
+        self, request: runs_service_pb2.ReportFiguresRequest, call: Call
+    ) -> runs_service_pb2.ReportFiguresResponse:
+        del call
+        requests.require_figures(request)
+        run_ids = [told.run_id for told in request.runs]
+        await self._committer.commit(
+            Change(run_ids, lambda ledger: figures.take(ledger, request.runs))
+        )
+        return runs_service_pb2.ReportFiguresResponse()
+
+    async def confirm_deletion(
+        self, request: runs_service_pb2.ConfirmDeletionRequest, call: Call
+    ) -> runs_service_pb2.ConfirmDeletionResponse:
+        del call
+        requests.require_confirmation(request)
+        await self._committer.commit(
+            Change(
+                [],
+                lambda ledger: deletions.confirm(
+                    ledger.connection, request.service, request.run_ids
+                ),
+            )
+        )
+        return runs_service_pb2.ConfirmDeletionResponse()
+
     async def get_state_graph(
         self, request: runs_service_pb2.GetStateGraphRequest, call: Call
     ) -> runs_service_pb2.GetStateGraphResponse:
@@ -330,6 +361,14 @@ class RunsServicer:
         return await self._act(
             run_id, call, lambda ledger, record: end(ledger, record, subject), also_locked=children
         )
+
+    async def _deleted(
+        self, count: int, run_ids: Sequence[str]
+    ) -> runs_service_pb2.DeleteRunResponse:
+        pending = await self._database.read(
+            lambda connection: deletions.pending_services(connection, run_ids)
+        )
+        return runs_service_pb2.DeleteRunResponse(deleted_count=count, pending_services=pending)
 
     async def _act(
         self,

@@ -34,6 +34,8 @@ RULES: Final[Mapping[str, frozenset[Role]]] = {
     "/trackside.runs.v1.RunsService/WatchRun": RUN_READERS,
     "/trackside.runs.v1.RunsService/WatchRuns": READERS,
     "/trackside.runs.v1.RunsService/WatchRunDirectory": frozenset({Role.SERVICE, Role.ADMIN}),
+    "/trackside.runs.v1.RunsService/ReportFigures": frozenset({Role.SERVICE}),
+    "/trackside.runs.v1.RunsService/ConfirmDeletion": frozenset({Role.SERVICE}),
     "/trackside.runs.v1.RunsService/GetStateGraph": ANYONE,
     "/trackside.logs.v1.LogsService/AppendLogs": PRODUCERS,
     "/trackside.logs.v1.LogsService/ListLogs": READERS,

@@ -1,7 +1,7 @@
 """Calling another server of ours: bytes over one channel, errors as they were there."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ _OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
+_CALL_SECONDS: Final = 30.0
 _WITH_ITS_OWN_CURSOR: Final = frozenset({"SLOW_CONSUMER", "SHUTTING_DOWN"})
 
 
@@ -96,6 +97,28 @@ class RemoteServer:
 
         return stream
 
+    def call_for_service(
+        self, path: str, kind: type[ResponseT]
+    ) -> Callable[[Message], Awaitable[ResponseT]]:
+        """Return a method of the other server that answers once, called for ourselves.
+
+        It raises `ServiceError`: what the other server said, or that it cannot be reached.
+        """
+
+        async def call(request: Message) -> ResponseT:
+            method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(path)
+            try:
+                response = await method(
+                    request.SerializeToString(),
+                    timeout=_CALL_SECONDS,
+                    metadata=_authorized(self._token()),
+                )
+            except grpc.aio.AioRpcError as failure:
+                raise error_of(failure) from None
+            return kind.FromString(response)
+
+        return call
+
     def _open(
         self, path: str, request: Message, token: str, timeout: float | None
     ) -> "grpc.aio.UnaryStreamCall[bytes, bytes]":
@@ -103,8 +126,12 @@ class RemoteServer:
         return method(
             request.SerializeToString(),
             timeout=timeout,
-            metadata=grpc.aio.Metadata(("authorization", f"Bearer {token}")),
+            metadata=_authorized(token),
         )
+
+
+def _authorized(token: str) -> grpc.aio.Metadata:
+    return grpc.aio.Metadata(("authorization", f"Bearer {token}"))
 
 
 async def _responses(opened: "grpc.aio.UnaryStreamCall[bytes, bytes]") -> AsyncGenerator[bytes]:

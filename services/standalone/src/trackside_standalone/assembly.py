@@ -53,7 +53,7 @@ class Assembly:
             signer=self.home.signer(),
         )
         self._logs = LogsService(self._surroundings_of(LOGS))
-        self._metrics = MetricsService(self._surroundings_of(METRICS))
+        self._metrics = MetricsService(self._surroundings_of(METRICS), self._runs.report_figures)
         self.server = Server(
             self._mounted(),
             verifier=credentials.verifier,
@@ -67,6 +67,7 @@ class Assembly:
             server_id=self._credentials.server_id,
             redis_url=self._settings.redis_url or None,
             watch_directory=self._runs.watch_directory,
+            confirm_deletion=self._runs.confirm_deletion,
         )
 
     def _mounted(self) -> list[Service]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, insert, select
 from sqlalchemy.dialects import postgresql
 
-from trackside_protos.runs.v1.run_pb2 import Run
+from trackside_protos.runs.v1.run_pb2 import Run, SeriesFigure
 from trackside_protos.runs.v1.run_state_pb2 import Condition, ConditionKind, RunState
 from trackside_runs.filtering.conditions import Dialect, to_condition
 from trackside_runs.filtering.grammar import parse_filter
@@ -31,6 +31,7 @@ from trackside_runs.filtering.tree import (
     lower_ascii,
 )
 from trackside_runs.storage.run_rows import (
+    figure_rows,
     label_rows,
     parameter_rows,
     run_values,
@@ -40,6 +41,7 @@ from trackside_runs.storage.run_rows import (
 from trackside_runs.storage.run_sources import RUN_SOURCES
 from trackside_runs.storage.tables import (
     RUN,
+    RUN_FIGURE,
     RUN_LABEL,
     RUN_PARAMETER,
     RUN_SEARCH,
@@ -59,6 +61,13 @@ values = st.one_of(
     st.builds(Value, string_value=numbers.map(str)),
 )
 times = st.one_of(st.none(), moments.map(lambda ms: Timestamp(nanos=0, seconds=ms)))
+figures = st.builds(
+    SeriesFigure,
+    key=keys,
+    context=st.dictionaries(st.just("fold"), words, max_size=1),
+    last=st.one_of(st.none(), numbers.filter(lambda number: not isnan(number))),
+    best=st.one_of(st.none(), numbers.filter(lambda number: not isnan(number))),
+)
 runs = st.builds(
     Run,
     run_id=st.text("0123456789abcdefghjkmnpqrstvwxyz", min_size=16, max_size=16),
@@ -78,6 +87,7 @@ runs = st.builds(
     start_time=times,
     end_time=times,
     exit_code=st.one_of(st.none(), st.sampled_from([0, 1, 3])),
+    series_figures=st.lists(figures, max_size=3),
 )
 operators: Any = st.sampled_from(["=", "<", "<=", ">", ">="])
 text_checks = st.one_of(
@@ -111,6 +121,12 @@ tests = st.one_of(
     st.builds(
         FieldTest, st.just("exit_code"), st.just(""), st.one_of(st.just(Present()), number_checks)
     ),
+    st.builds(
+        FieldTest,
+        st.sampled_from(["last", "best"]),
+        keys,
+        st.one_of(st.just(Present()), number_checks),
+    ),
     st.builds(FreeText, full_words.map(str.casefold)),
 )
 trees: st.SearchStrategy[Node] = st.recursive(
@@ -135,6 +151,8 @@ def store(connection: Connection, stored: list[Run]) -> None:
         ):
             if rows:
                 connection.execute(insert(table), rows)
+        for row in figure_rows(run):
+            connection.execute(insert(RUN_FIGURE).values(row))
 
 
 def assert_agreement(

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, create_engine, insert, true
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import RunState
 from trackside_protos.runs.v1.runs_service_pb2 import ListRunsRequest
-from trackside_runs.filtering.orders import NEWEST_FIRST, RUN_ORDERS, Order
+from trackside_runs.filtering.orders import KEYED_ORDERS, NEWEST_FIRST, RUN_ORDERS, Order
 from trackside_runs.page_keys import key_before, token_after
 from trackside_runs.storage.run_pages import key_shape, page_of_runs, visible_to
 from trackside_runs.storage.run_rows import run_values
@@ -58,7 +58,7 @@ def pages(
         request.page_token = token_after(list(rows[3][:-2]), request)
 
 
-@pytest.mark.parametrize("field", RUN_ORDERS)
+@pytest.mark.parametrize("field", sorted(set(RUN_ORDERS) - KEYED_ORDERS))
 @pytest.mark.parametrize("descending", [False, True])
 def test_pages_hold_every_run_once_in_order(
     connection: Connection, field: str, *, descending: bool

@@ -190,4 +190,5 @@ _BY_KIND: Final[Mapping[Kind, Callable[[Restriction], Node]]] = {
     Kind.CHOICES: _choice,
     Kind.KEYED_TEXT: _text,
     Kind.KEYED_VALUE: _value,
+    Kind.KEYED_NUMBER: _number,
 }

@@ -1,7 +1,7 @@
 """What a filter may name in a run, and how it is read from the message."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -40,6 +40,8 @@ RUN_SCHEMA: Final = Schema.of(
     Field("start_time", Kind.TIME),
     Field("end_time", Kind.TIME),
     Field("exit_code", Kind.NUMBER),
+    Field("last", Kind.KEYED_NUMBER),
+    Field("best", Kind.KEYED_NUMBER),
 )
 """The fields of `ListRunsRequest.filter`."""
 
@@ -76,6 +78,14 @@ def _parameter(run: Run, key: str) -> Iterable[Value]:
     return (text,) if number is None else (text, number)
 
 
+def _figure(name: Literal["last", "best"]) -> Reader[Run]:
+    def read(run: Run, key: str) -> Iterable[Value]:
+        figures = [figure for figure in run.series_figures if figure.key == key]
+        return [getattr(figure, name) for figure in figures if figure.HasField(name)]
+
+    return read
+
+
 RUN_READERS: Final[Readers[Run]] = Readers(
     fields={
         "run_id": _text("run_id"),
@@ -95,6 +105,8 @@ RUN_READERS: Final[Readers[Run]] = Readers(
         "start_time": _time("start_time"),
         "end_time": _time("end_time"),
         "exit_code": lambda run, _key: (run.exit_code,) if run.HasField("exit_code") else (),
+        "last": _figure("last"),
+        "best": _figure("best"),
     },
     search_text=search_text,
 )

@@ -25,9 +25,11 @@ class Kind(Enum):
     """Texts by key."""
     KEYED_VALUE = auto()
     """Texts by key, some of which are numbers too."""
+    KEYED_NUMBER = auto()
+    """Numbers by key, perhaps several of one."""
 
 
-KEYED: frozenset[Kind] = frozenset({Kind.KEYED_TEXT, Kind.KEYED_VALUE})
+KEYED: frozenset[Kind] = frozenset({Kind.KEYED_TEXT, Kind.KEYED_VALUE, Kind.KEYED_NUMBER})
 """The kinds that are asked for as `field.KEY`."""
 
 

@@ -16,6 +16,7 @@ _FOUND_BY: Final = (
     tables.RUN_TAG,
     tables.RUN_LABEL,
     tables.RUN_PARAMETER,
+    tables.RUN_FIGURE,
     fact_tables.QUEUED_RUN,
     fact_tables.ASSIGNMENT,
     fact_tables.CONTROL,
@@ -31,6 +32,7 @@ _PARTS: Final = (
     fact_tables.PRODUCER,
 )
 _ROWS_A_WORK: Final = 2000
+_CONFIRMED: Final = {"logs": "is_confirmed_by_logs", "metrics": "is_confirmed_by_metrics"}
 
 
 def forget_runs(connection: Connection, run_ids: Sequence[str]) -> None:
@@ -55,6 +57,8 @@ def note_deleted(
                     "delete_time_ms": now_ms,
                     "position": position,
                     "is_purged": False,
+                    "is_confirmed_by_logs": False,
+                    "is_confirmed_by_metrics": False,
                 }
                 for run_id, requester, position in deleted
             ],
@@ -66,6 +70,27 @@ def was_deleted(connection: Connection, run_id: str) -> bool:
     table = fact_tables.DELETED_RUN.c
     found = connection.execute(select(table.run_id).where(table.run_id == run_id))
     return found.first() is not None
+
+
+def confirm(connection: Connection, service: str, run_ids: Sequence[str]) -> None:
+    """Note that a service has nothing left of deleted runs."""
+    deleted = fact_tables.DELETED_RUN
+    for start in range(0, len(run_ids), IDS_A_QUERY):
+        some = deleted.c.run_id.in_(run_ids[start : start + IDS_A_QUERY])
+        connection.execute(update(deleted).where(some).values({_CONFIRMED[service]: True}))
+
+
+def pending_services(connection: Connection, run_ids: Sequence[str]) -> list[str]:
+    """Return the services in which something may be left of any of some deleted runs."""
+    deleted = fact_tables.DELETED_RUN.c
+    states = {"runs": "is_purged", **_CONFIRMED}
+    columns = [deleted[column] for column in states.values()]
+    found: set[str] = set()
+    for start in range(0, len(run_ids), IDS_A_QUERY):
+        some = deleted.run_id.in_(run_ids[start : start + IDS_A_QUERY])
+        for row in connection.execute(select(*columns).where(some)):
+            found.update(name for name, is_done in zip(states, row, strict=True) if not is_done)
+    return [name for name in states if name in found]
 
 
 def unpurged(connection: Connection, limit: int = 100) -> list[str]:

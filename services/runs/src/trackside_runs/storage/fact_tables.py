@@ -54,6 +54,10 @@ class DeletedRunRow(RunsTables, table=True):
     """Of its last change, which tells of the deletion; 0 once that is forgotten."""
     is_purged: bool = False
     """Whether nothing else of it is left here."""
+    is_confirmed_by_logs: bool = False
+    """Whether the logs service has said that nothing of it is left there."""
+    is_confirmed_by_metrics: bool = False
+    """The same of the metrics service."""
 
 
 class ProducerRow(ProducerColumns, RunsTables, table=True):

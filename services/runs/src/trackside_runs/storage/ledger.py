@@ -31,6 +31,7 @@ from trackside_runs.storage import (
 )
 from trackside_runs.storage.agent_book import AgentBook
 from trackside_runs.storage.bulk import insert_many
+from trackside_runs.storage.figure_book import FigureBook
 from trackside_runs.storage.notices import (
     AGENTS_TOPIC,
     DIRECTORY_TOPIC,
@@ -85,6 +86,7 @@ class Ledger:
         self._announced: dict[str, RunRecord] = {}
         self._removed: dict[str, str] = {}
         self._reindexed: dict[str, RunRecord] = {}
+        self._figures = FigureBook(connection)
 
     # Runs.
 
@@ -152,10 +154,15 @@ class Ledger:
         self.change_run(record)
         self.announce(record)
         self._removed[record.run_id] = requester
+        self._figures.forget(record.run_id)
 
     def reindex(self, record: RunRecord) -> None:
         """Note that what filters look at beside the run's row has changed."""
         self._reindexed[record.run_id] = record
+
+    def refigure(self, record: RunRecord) -> None:
+        """Note that the figures of a run's series are about to change."""
+        self._figures.open(record)
 
     def announce(self, record: RunRecord) -> None:
         """Note that what other services must know has changed."""
@@ -306,6 +313,7 @@ class Ledger:
             self.connection, dirty, lambda r: self.silences.look_at_ms(r, now_ms=self.now_ms)
         )
         self._write_index(list(self._reindexed.values()))
+        self._figures.write()
         details = [
             detail_row(record.run_id, self._parts[record.run_id].new_details)
             for record in dirty

@@ -1,6 +1,6 @@
 """What a run's message says in the narrow tables, so that filters find what the message says."""
 
-from typing import Any
+from typing import Any, Final
 
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_runs.filtering.parameters import parameter_number, parameter_text
@@ -70,4 +70,21 @@ def parameter_rows(run: Run) -> list[Row]:
             "number": parameter_number(run.parameters[key]),
         }
         for key in run.parameters
+    ]
+
+
+FIGURE_COLUMNS: Final = ("key", "run_id", "ordinal", "last", "best")
+
+
+def figure_rows(run: Run) -> list[tuple[Any, ...]]:
+    """Return the rows of the table `run_figure`, in the order of `FIGURE_COLUMNS`."""
+    return [
+        (
+            figure.key,
+            run.run_id,
+            ordinal,
+            figure.last if figure.HasField("last") else None,
+            figure.best if figure.HasField("best") else None,
+        )
+        for ordinal, figure in enumerate(run.series_figures)
     ]

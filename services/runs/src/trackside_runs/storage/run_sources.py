@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from sqlalchemy import ColumnElement
+
 from trackside_runs.filtering.conditions import (
     BitsColumn,
     ScalarColumn,
@@ -9,7 +11,26 @@ from trackside_runs.filtering.conditions import (
     SideTable,
     Sources,
 )
-from trackside_runs.storage.tables import RUN, RUN_LABEL, RUN_PARAMETER, RUN_SEARCH, RUN_TAG
+from trackside_runs.storage.tables import (
+    RUN,
+    RUN_FIGURE,
+    RUN_LABEL,
+    RUN_PARAMETER,
+    RUN_SEARCH,
+    RUN_TAG,
+)
+
+
+def _figure(value: ColumnElement[float | None]) -> SideTable:
+    return SideTable(
+        RUN.c.run_id,
+        RUN_FIGURE.c.run_id,
+        value,
+        key=RUN_FIGURE.c.key,
+        number=value,
+        within=value.is_not(None),
+    )
+
 
 RUN_SOURCES: Final = Sources(
     fields={
@@ -38,6 +59,8 @@ RUN_SOURCES: Final = Sources(
         "start_time": ScalarColumn(RUN.c.start_time_ms, absent=0),
         "end_time": ScalarColumn(RUN.c.end_time_ms, absent=0),
         "exit_code": ScalarColumn(RUN.c.exit_code),
+        "last": _figure(RUN_FIGURE.c.last),
+        "best": _figure(RUN_FIGURE.c.best),
     },
     search=SearchText(RUN_SEARCH.c.text, owner=RUN_SEARCH.c.run_id, item=RUN.c.run_id),
 )

@@ -165,6 +165,20 @@ class RunParameterRow(RunsTables, table=True):
     text: str = _text()
 
 
+class RunFigureRow(RunsTables, table=True):
+    """What one series of one run has come to; NULL where that is NaN."""
+
+    __tablename__: Any = "run_figure"
+    __table_args__: Any = (Index("run_figure_by_run", "run_id"), {"sqlite_with_rowid": False})
+
+    key: str = _text(is_key=True)
+    run_id: str = _text(is_key=True)
+    ordinal: int = _number(is_key=True)
+    """Its place among the figures of the run."""
+    last: float | None = None
+    best: float | None = None
+
+
 class TaskRow(RunsTables, table=True):
     """One task of one run; the message is without its script."""
 
@@ -312,6 +326,7 @@ RUN_SEARCH: Final = table_of(RunSearchRow)
 RUN_TAG: Final = table_of(RunTagRow)
 RUN_LABEL: Final = table_of(RunLabelRow)
 RUN_PARAMETER: Final = table_of(RunParameterRow)
+RUN_FIGURE: Final = table_of(RunFigureRow)
 TASK: Final = table_of(TaskRow)
 TASK_CONTEXT: Final = table_of(TaskContextRow)
 TASK_SCRIPT: Final = table_of(TaskScriptRow)

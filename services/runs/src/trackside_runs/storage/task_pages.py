@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, ColumnElement, Select, Text, literal, select, tuple_
 
 from trackside_runs.filtering.orders import Order
-from trackside_runs.page_keys import Key
+from trackside_runs.page_keys import Key, KeyType
 from trackside_runs.storage.tables import TASK
 
 _COLUMNS: Final = {
@@ -22,7 +22,7 @@ _COLUMNS: Final = {
 _TEXTS: Final = frozenset({"name", "process"})
 
 
-def task_key_shape(order: Order) -> tuple[type[str] | type[int], ...]:
+def task_key_shape(order: Order) -> tuple[KeyType, ...]:
     """Return the types of the values by which a list of this order is paged."""
     if order.field == "create_time":
         return (int,)
@@ -73,5 +73,5 @@ def _directed(columns: Sequence[Any], order: Order) -> list[Any]:
     return [column.desc() if order.descending else column.asc() for column in columns]
 
 
-def _bound(value: str | int) -> ColumnElement[Any]:
+def _bound(value: str | float) -> ColumnElement[Any]:
     return literal(value, Text() if isinstance(value, str) else BigInteger())

@@ -7,8 +7,10 @@ from trackside_protos.runners.v1.runners_service_pb2 import Hello
 from trackside_protos.runs.v1.run_pb2 import Run, Sweep
 from trackside_protos.runs.v1.runs_service_pb2 import (
     CloseRunRequest,
+    ConfirmDeletionRequest,
     CreateRunRequest,
     ReadOutputRequest,
+    ReportFiguresRequest,
     ReportRunRequest,
     StopRunRequest,
     UpdateRunRequest,
@@ -21,10 +23,14 @@ from trackside_runs.validation.rules import (
     Violations,
     between,
     each,
+    entries,
     identifier,
     known,
     lasting,
+    matching,
     one_line,
+    present,
+    text,
 )
 from trackside_runs.validation.run_shapes import LINE, PATH, PRODUCER_ID, RESULT, RUN, RUNNER, TAGS
 from trackside_serving.errors import Violation
@@ -87,6 +93,38 @@ _READING: Final = Shape(
     required=("run_id", "path"),
     free=("accept_changed",),
 )
+_FIGURES: Final = Shape(
+    {
+        "runs": each(
+            Shape(
+                {
+                    "run_id": identifier,
+                    "sequence": between(1),
+                    "figures": each(
+                        Shape(
+                            {
+                                "key": present(one_line(256)),
+                                "context": entries(text(512), text(4096), 64),
+                            },
+                            required=("key",),
+                            free=("last", "best"),
+                        ),
+                        64,
+                    ),
+                },
+                required=("run_id", "sequence"),
+            ),
+            100,
+        )
+    }
+)
+_CONFIRM: Final = Shape(
+    {
+        "service": matching("logs|metrics", "is neither logs nor metrics"),
+        "run_ids": each(identifier, 1_000),
+    },
+    required=("service",),
+)
 _CLOSE: Final = Shape({"run_id": identifier, "result": RESULT}, required=("run_id",))
 
 
@@ -135,6 +173,20 @@ def _check_tags(violations: Violations, request: UpdateRunRequest, field: str) -
     TAGS(violations, field, tags)
     if tags and "tags" in request.update_mask.paths:
         violations.add(field, "cannot be together with `tags` in the mask")
+
+
+def check_figures(request: ReportFiguresRequest) -> Sequence[Violation]:
+    """Return what is wrong with the figures of runs."""
+    violations = Violations()
+    _FIGURES(violations, "", request)
+    return violations.found
+
+
+def check_confirmation(request: ConfirmDeletionRequest) -> Sequence[Violation]:
+    """Return what is wrong with a confirmation that runs are gone."""
+    violations = Violations()
+    _CONFIRM(violations, "", request)
+    return violations.found
 
 
 def check_closing(request: CloseRunRequest) -> Sequence[Violation]:

@@ -2,7 +2,7 @@ import pytest
 
 from support.example_runs import NOW, child, failed_child, parent
 from trackside.cli.paint import Paint
-from trackside.cli.rendering.runs import duration_text, exit_text, run_table, state_text
+from trackside.cli.rendering.runs import best_text, duration_text, exit_text, run_table, state_text
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import Condition, ConditionKind, RunState
 
@@ -58,6 +58,19 @@ def test_a_duration_counts_on_while_the_run_works() -> None:
     assert duration_text(child(), since_received=10.0) == "1 min 15 s"
     assert duration_text(failed_child(), since_received=10.0) == "12 s"
     assert duration_text(Run()) == ""
+
+
+def test_the_best_of_a_runs_own_series_is_told() -> None:
+    run = Run()
+    for key in ("a", "b", "c\x1b[2J", "d"):
+        run.series_figures.add(key=key, best=0.5)
+    run.series_figures.add(key="folds", best=1, context={"fold": "1"})
+    run.series_figures.add(key="system/memory", best=1)
+    run.series_figures[0].ClearField("best")
+
+    assert best_text(run) == "b=0.5, c\\x1b[2J=0.5, d=0.5"
+    run.series_figures[0].best = 2
+    assert best_text(run) == "a=2, b=0.5, c\\x1b[2J=0.5, …"
 
 
 def test_a_signal_is_told_from_an_exit_code() -> None:

@@ -30,7 +30,8 @@ from trackside_protos.runs.v1.run_pb2 import Run
     "--sort",
     metavar="FIELD",
     default="",
-    help="create_time, start_time, end_time, name or state; `FIELD desc` turns it round.",
+    help="create_time, start_time, end_time, name, state, last.KEY or best.KEY; `FIELD desc`"
+    " turns it round.",
 )
 @listing_options
 @server_option

@@ -13,10 +13,11 @@ or the tasks of one run: `trackside get tasks RUN --filter '...'`.
   owner = "ann" (ridge OR lasso)         bare words are looked for in names, tags, parameters
   parameter.alpha < 0.1 end_time > -2h   times: RFC 3339, a date, or as long ago as -2h30m
   NOT parent:*                           field:* means that there is some value
+  best.accuracy > 0.9 last.loss < 0.1    metrics: what counts is any series of that key
 
 OR binds tighter than AND; two terms side by side must both hold.
 Fields of runs: run_id name owner project state condition tag label.KEY parent runner workflow
-create_time start_time end_time external_key parameter.KEY exit_code
+create_time start_time end_time external_key parameter.KEY exit_code last.KEY best.KEY
 
   state = FAILED AND attempts > 1        of tasks
   duration > 1m30s host = node7*         time spans: seconds, or with units; a star is a wildcard

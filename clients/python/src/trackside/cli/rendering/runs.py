@@ -6,6 +6,7 @@ from typing import Final
 
 from trackside.cli.paint import Paint, Style, Text
 from trackside.cli.rendering.progress import progress_text
+from trackside.cli.rendering.series import figure as figure_text
 from trackside.cli.safe_text import harmless_cell
 from trackside.cli.tables import Cell, table
 from trackside.cli.times import ago, is_set, seconds_of, span
@@ -14,7 +15,18 @@ from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import RunState
 
 _HEADERS: Final = ("RUN", "NAME", "STATE", "PROGRESS", "CREATED", "DURATION")
-_WIDE_HEADERS: Final = ("OWNER", "PROJECT", "RUNNER", "TAGS", "EXIT", "PARENT", "DESCRIPTION")
+_WIDE_HEADERS: Final = (
+    "OWNER",
+    "PROJECT",
+    "RUNNER",
+    "TAGS",
+    "EXIT",
+    "BEST",
+    "PARENT",
+    "DESCRIPTION",
+)
+_BEST_SHOWN: Final = 3
+_SYSTEM: Final = "system/"
 
 
 def run_table(
@@ -54,10 +66,22 @@ def _row(run: Run, now: datetime, paint: Paint, *, wide: bool) -> list[Cell]:
             harmless_cell(run.runner),
             harmless_cell(",".join(run.tags)),
             exit_text(run),
+            best_text(run),
             run.parent_run_id,
             harmless_cell(run.description),
         ]
     return row
+
+
+def best_text(run: Run) -> str:
+    """Return the best values of a few of the run's own series: `accuracy=0.98, loss=0.02`."""
+    best = [
+        f"{harmless_cell(figure.key)}={figure_text(figure.best)}"
+        for figure in run.series_figures
+        if figure.HasField("best") and not figure.context and not figure.key.startswith(_SYSTEM)
+    ]
+    more = ["…"] if len(best) > _BEST_SHOWN else []
+    return ", ".join([*best[:_BEST_SHOWN], *more])
 
 
 def state_text(run: Run, paint: Paint) -> Text:

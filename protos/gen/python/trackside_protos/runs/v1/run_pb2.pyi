@@ -200,6 +200,7 @@ class Run(_message.Message):
     CONTROL_REQUESTS_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     DELETE_TIME_FIELD_NUMBER: _builtins.int
+    SERIES_FIGURES_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """16 characters of lower-case Crockford base32. Made by the client or, when absent, by the server."""
     name: _builtins.str
@@ -370,6 +371,14 @@ class Run(_message.Message):
         whose the run was. Output only.
         """
 
+    @_builtins.property
+    def series_figures(self) -> _containers.RepeatedCompositeFieldContainer[Global___SeriesFigure]:
+        """The last and best value of at most 64 of its series, in order of key and context; of more,
+        those without context before those with one, and those below `system/` last. Series with a
+        context of more than 512 characters are left out. MetricsService tells them within a second
+        while the run is young, later within ten. Output only.
+        """
+
     def __init__(
         self,
         *,
@@ -426,10 +435,11 @@ class Run(_message.Message):
         control_requests: _abc.Iterable[Global___ControlRequest] | None = ...,
         usage: Global___Usage | None = ...,
         delete_time: _timestamp_pb2.Timestamp | None = ...,
+        series_figures: _abc.Iterable[Global___SeriesFigure] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "children", b"children", "create_time", b"create_time", "delete_time", b"delete_time", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "progress", b"progress", "provenance", b"provenance", "result", b"result", "start_time", b"start_time", "submit_time", b"submit_time", "sweep", b"sweep", "task_counts", b"task_counts", "task_duration", b"task_duration", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "actions", b"actions", "children", b"children", "closed", b"closed", "conditions", b"conditions", "control_requests", b"control_requests", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "engine", b"engine", "engine_state", b"engine_state", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "external_key", b"external_key", "facets", b"facets", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "is_parent", b"is_parent", "labels", b"labels", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "name", b"name", "notes", b"notes", "outcome", b"outcome", "owner", b"owner", "parameters", b"parameters", "parent_run_id", b"parent_run_id", "progress", b"progress", "project", b"project", "provenance", b"provenance", "result", b"result", "resumed_run_id", b"resumed_run_id", "run_id", b"run_id", "runner", b"runner", "scopes", b"scopes", "sealed", b"sealed", "sequence", b"sequence", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "submit_time", b"submit_time", "sweep", b"sweep", "tags", b"tags", "task_counts", b"task_counts", "task_duration", b"task_duration", "termination_protection", b"termination_protection", "update_time", b"update_time", "usage", b"usage", "workflow_name", b"workflow_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "actions", b"actions", "children", b"children", "closed", b"closed", "conditions", b"conditions", "control_requests", b"control_requests", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "engine", b"engine", "engine_state", b"engine_state", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "external_key", b"external_key", "facets", b"facets", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "is_parent", b"is_parent", "labels", b"labels", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "name", b"name", "notes", b"notes", "outcome", b"outcome", "owner", b"owner", "parameters", b"parameters", "parent_run_id", b"parent_run_id", "progress", b"progress", "project", b"project", "provenance", b"provenance", "result", b"result", "resumed_run_id", b"resumed_run_id", "run_id", b"run_id", "runner", b"runner", "scopes", b"scopes", "sealed", b"sealed", "sequence", b"sequence", "series_figures", b"series_figures", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "submit_time", b"submit_time", "sweep", b"sweep", "tags", b"tags", "task_counts", b"task_counts", "task_duration", b"task_duration", "termination_protection", b"termination_protection", "update_time", b"update_time", "usage", b"usage", "workflow_name", b"workflow_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -441,6 +451,69 @@ class Run(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_signal) -> _WhichOneofReturnType__exit_signal | None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class SeriesFigure(_message.Message):
+    """What a series has come to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ContextEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    KEY_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    BEST_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """The metric's key."""
+    last: _builtins.float
+    """The value of the highest step; absent while that is NaN."""
+    best: _builtins.float
+    """The best value, by the goal that `ListSeries` tells; absent while all values are NaN."""
+    @_builtins.property
+    def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The context of the series."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        last: _builtins.float | None = ...,
+        best: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_best", b"_best", "_last", b"_last", "best", b"best", "last", b"last"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_best", b"_best", "_last", b"_last", "best", b"best", "context", b"context", "key", b"key", "last", b"last"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__best: _TypeAlias = _typing.Literal["best"]  # noqa: Y015
+    _WhichOneofArgType__best: _TypeAlias = _typing.Literal["_best", b"_best"]  # noqa: Y015
+    _WhichOneofReturnType__last: _TypeAlias = _typing.Literal["last"]  # noqa: Y015
+    _WhichOneofArgType__last: _TypeAlias = _typing.Literal["_last", b"_last"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__best) -> _WhichOneofReturnType__best | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last) -> _WhichOneofReturnType__last | None: ...
+
+Global___SeriesFigure: _TypeAlias = SeriesFigure  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):

@@ -147,10 +147,15 @@ class ListRunsRequest(_message.Message):
     """An AIP-160 filter, for example `state = RUNNING AND tag:gpu AND "ridge"`. Fields:
     `run_id`, `name`, `owner`, `project`, `state`, `condition`, `tag`, `label.KEY`,
     `parent`, `runner`, `workflow`, `create_time`, `start_time`, `end_time`, `external_key`, `parameter.KEY`,
-    `exit_code`. A bare word is looked for in names, tags, parameters and descriptions.
+    `exit_code`, `last.KEY`, `best.KEY`. A bare word is looked for in names, tags, parameters and
+    descriptions. `best.accuracy > 0.9` asks for the best value of the metric of that key, as
+    `Run.series_figures` has it; a series of any context counts.
     """
     order_by: _builtins.str
-    """`FIELD [desc]`; fields: `create_time`, `start_time`, `end_time`, `name`, `state`. Default: `create_time desc`."""
+    """`FIELD [desc]`; fields: `create_time`, `start_time`, `end_time`, `name`, `state`, `last.KEY`,
+    `best.KEY`. Of several series of one key the smallest value counts, with `desc` the largest;
+    runs without any come last, either way. Default: `create_time desc`.
+    """
     page_size: _builtins.int
     """At most this many, 1 to 1,000. Default: 50."""
     page_token: _builtins.str
@@ -496,16 +501,24 @@ class DeleteRunResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DELETED_COUNT_FIELD_NUMBER: _builtins.int
+    PENDING_SERVICES_FIELD_NUMBER: _builtins.int
     deleted_count: _builtins.int
     """How many runs were removed: the run and its children; 0 when it was gone before."""
+    @_builtins.property
+    def pending_services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The services that have not confirmed yet that nothing of the run is left in them, of `runs`,
+        `logs` and `metrics`. To ask again tells how far it is.
+        """
+
     def __init__(
         self,
         *,
         deleted_count: _builtins.int = ...,
+        pending_services: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count", "pending_services", b"pending_services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1247,6 +1260,124 @@ class RunDirectoryEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunDirectoryEntry: _TypeAlias = RunDirectoryEntry  # noqa: Y015
+
+@_typing.final
+class ReportFiguresRequest(_message.Message):
+    """Tells what the series of runs have come to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunFigures]:
+        """The figures, at most 100 runs."""
+
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[Global___RunFigures] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportFiguresRequest: _TypeAlias = ReportFiguresRequest  # noqa: Y015
+
+@_typing.final
+class RunFigures(_message.Message):
+    """What the series of one run have come to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """Which run."""
+    sequence: _builtins.int
+    """The sequence of the run's latest block of points that is counted in."""
+    @_builtins.property
+    def figures(self) -> _containers.RepeatedCompositeFieldContainer[_run_pb2.SeriesFigure]:
+        """The figures, at most 64."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        figures: _abc.Iterable[_run_pb2.SeriesFigure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "run_id", b"run_id", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunFigures: _TypeAlias = RunFigures  # noqa: Y015
+
+@_typing.final
+class ReportFiguresResponse(_message.Message):
+    """Answers that the figures are stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportFiguresResponse: _TypeAlias = ReportFiguresResponse  # noqa: Y015
+
+@_typing.final
+class ConfirmDeletionRequest(_message.Message):
+    """Tells that nothing is left of deleted runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    RUN_IDS_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """Which service: `logs` or `metrics`."""
+    @_builtins.property
+    def run_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which runs, at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        run_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_ids", b"run_ids", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmDeletionRequest: _TypeAlias = ConfirmDeletionRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmDeletionResponse(_message.Message):
+    """Answers that the confirmation is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmDeletionResponse: _TypeAlias = ConfirmDeletionResponse  # noqa: Y015
 
 @_typing.final
 class GetStateGraphRequest(_message.Message):

@@ -133,6 +133,16 @@ class RunsServiceStub:
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.WatchRunDirectoryRequest.SerializeToString,
                 response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.WatchRunDirectoryResponse.FromString,
                 _registered_method=True)
+        self.ReportFigures = channel.unary_unary(
+                '/trackside.runs.v1.RunsService/ReportFigures',
+                request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReportFiguresRequest.SerializeToString,
+                response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReportFiguresResponse.FromString,
+                _registered_method=True)
+        self.ConfirmDeletion = channel.unary_unary(
+                '/trackside.runs.v1.RunsService/ConfirmDeletion',
+                request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionRequest.SerializeToString,
+                response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionResponse.FromString,
+                _registered_method=True)
         self.GetStateGraph = channel.unary_unary(
                 '/trackside.runs.v1.RunsService/GetStateGraph',
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.GetStateGraphRequest.SerializeToString,
@@ -333,6 +343,26 @@ class RunsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportFigures(self, request, context):
+        """Takes in what the series of runs have come to, from MetricsService. Idempotent.
+
+        Each run's figures replace those before, unless they are older. Runs that do not exist are
+        passed over. For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong
+        field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmDeletion(self, request, context):
+        """Takes in that a service has nothing left of deleted runs. Idempotent.
+
+        For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStateGraph(self, request, context):
         """Returns the states, conditions and transitions of runs and tasks, with their meaning.
         """
@@ -437,6 +467,16 @@ def add_RunsServiceServicer_to_server(servicer, server):
                     servicer.WatchRunDirectory,
                     request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.WatchRunDirectoryRequest.FromString,
                     response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.WatchRunDirectoryResponse.SerializeToString,
+            ),
+            'ReportFigures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportFigures,
+                    request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReportFiguresRequest.FromString,
+                    response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReportFiguresResponse.SerializeToString,
+            ),
+            'ConfirmDeletion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmDeletion,
+                    request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionRequest.FromString,
+                    response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionResponse.SerializeToString,
             ),
             'GetStateGraph': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStateGraph,
@@ -961,6 +1001,60 @@ class RunsService:
             '/trackside.runs.v1.RunsService/WatchRunDirectory',
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.WatchRunDirectoryRequest.SerializeToString,
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.WatchRunDirectoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportFigures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trackside.runs.v1.RunsService/ReportFigures',
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReportFiguresRequest.SerializeToString,
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReportFiguresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmDeletion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trackside.runs.v1.RunsService/ConfirmDeletion',
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionRequest.SerializeToString,
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionResponse.FromString,
             options,
             channel_credentials,
             insecure,

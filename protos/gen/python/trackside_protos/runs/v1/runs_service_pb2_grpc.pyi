@@ -140,6 +140,18 @@ class RunsServiceStub:
     """Streams what the other services must know of every run: who may see it, whether it is
     sealed. For tokens of the role service only. Resumable as every watch.
     """
+    ReportFigures: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ReportFiguresRequest, _runs_service_pb2.ReportFiguresResponse]
+    """Takes in what the series of runs have come to, from MetricsService. Idempotent.
+
+    Each run's figures replace those before, unless they are older. Runs that do not exist are
+    passed over. For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong
+    field.
+    """
+    ConfirmDeletion: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ConfirmDeletionRequest, _runs_service_pb2.ConfirmDeletionResponse]
+    """Takes in that a service has nothing left of deleted runs. Idempotent.
+
+    For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong field.
+    """
     GetStateGraph: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.GetStateGraphRequest, _runs_service_pb2.GetStateGraphResponse]
     """Returns the states, conditions and transitions of runs and tasks, with their meaning."""
 
@@ -254,6 +266,18 @@ class RunsServiceAsyncStub(RunsServiceStub):
     WatchRunDirectory: _aio.UnaryStreamMultiCallable[_runs_service_pb2.WatchRunDirectoryRequest, _runs_service_pb2.WatchRunDirectoryResponse]  # type: ignore[assignment]
     """Streams what the other services must know of every run: who may see it, whether it is
     sealed. For tokens of the role service only. Resumable as every watch.
+    """
+    ReportFigures: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ReportFiguresRequest, _runs_service_pb2.ReportFiguresResponse]  # type: ignore[assignment]
+    """Takes in what the series of runs have come to, from MetricsService. Idempotent.
+
+    Each run's figures replace those before, unless they are older. Runs that do not exist are
+    passed over. For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong
+    field.
+    """
+    ConfirmDeletion: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ConfirmDeletionRequest, _runs_service_pb2.ConfirmDeletionResponse]  # type: ignore[assignment]
+    """Takes in that a service has nothing left of deleted runs. Idempotent.
+
+    For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong field.
     """
     GetStateGraph: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.GetStateGraphRequest, _runs_service_pb2.GetStateGraphResponse]  # type: ignore[assignment]
     """Returns the states, conditions and transitions of runs and tasks, with their meaning."""
@@ -480,6 +504,30 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_runs_service_pb2.WatchRunDirectoryResponse], _abc.AsyncIterator[_runs_service_pb2.WatchRunDirectoryResponse]]:
         """Streams what the other services must know of every run: who may see it, whether it is
         sealed. For tokens of the role service only. Resumable as every watch.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportFigures(
+        self,
+        request: _runs_service_pb2.ReportFiguresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_service_pb2.ReportFiguresResponse, _abc.Awaitable[_runs_service_pb2.ReportFiguresResponse]]:
+        """Takes in what the series of runs have come to, from MetricsService. Idempotent.
+
+        Each run's figures replace those before, unless they are older. Runs that do not exist are
+        passed over. For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong
+        field.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmDeletion(
+        self,
+        request: _runs_service_pb2.ConfirmDeletionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_service_pb2.ConfirmDeletionResponse, _abc.Awaitable[_runs_service_pb2.ConfirmDeletionResponse]]:
+        """Takes in that a service has nothing left of deleted runs. Idempotent.
+
+        For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong field.
         """
 
     @_abc_1.abstractmethod
