@@ -34,6 +34,9 @@ FAULTS_BEFORE_REFUSAL: Final = 3
 LAST_WORDS_SECONDS: Final = 30.0
 """How long a runner may take to report the end of a run that it has ended."""
 
+COMPANY_SECONDS: Final = 0.2
+"""How often it is looked whether what a program left is delivered."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -63,6 +66,10 @@ class HeldRun:
             # In this order: once a spool is closed it may be delivered and gone, and with it
             # what says that the run's output was read to its end.
             self.folder.mark_ended()
+            # The server seals a run when all whom it knows have closed. What a program left here
+            # that found no server is to be a part of the run, and not to come too late.
+            while spool.has_company():  # noqa: ASYNC110 - a matter of files and of other threads
+                await asyncio.sleep(COMPANY_SECONDS)
             spool.close()
         finally:
             heart.cancel()
