@@ -70,3 +70,20 @@ def test_run_for_whose_beginning_there_is_no_room_begins_when_there_is(
 
     assert how_it_ended(told) == ("COMPLETED", "UNSPECIFIED")
     assert (tmp_path / "starts").read_text() == "x"
+
+
+def test_kill_needs_no_room_on_the_disk(
+    agent: AgentProcess, room: ControlRoom, disk: Path, tmp_path: Path
+) -> None:
+    agent.start()
+    run_id = agent.run(WAITS, tmp_path / "go")
+    room.wait(lambda: room.told(run_id).text() == "up\n")
+    filler = fill(disk)
+
+    room.kill(run_id, "request-1")
+    room.wait(lambda: not processes_of(run_id))
+    filler.unlink()
+
+    told = room.ended(run_id)
+    assert how_it_ended(told) == ("TERMINATED", "KILLED")
+    assert told.steps("request-1")[-1] == "CONFIRMED"
