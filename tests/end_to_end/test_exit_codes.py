@@ -1,10 +1,12 @@
 """Every run ends as its program did, whatever of ours is killed and whenever."""
 
+import json
 import random
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +22,7 @@ from support.whole_installation import WholeInstallation
 from trackside_protos.runs.v1.run_pb2 import Launch, Run
 from trackside_protos.runs.v1.run_state_pb2 import RunState
 from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest
-from trackside_runner_local.processes import marked, send
+from trackside_runner_local.processes import Process, marked, send
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
@@ -85,7 +87,7 @@ def installation(tmp_path: Path) -> Iterator[WholeInstallation]:
 
 
 @pytest.mark.parametrize("count", [30, pytest.param(200, marks=pytest.mark.slow)])
-def test_every_ending_is_right_though_agent_and_server_are_killed_at_any_time(
+def test_every_ending_is_right_though_everything_of_ours_is_killed_at_any_time(
     installation: WholeInstallation, folder: Path, count: int
 ) -> None:
     chance = seeded(count)
@@ -127,7 +129,8 @@ def is_ordered(client: PlainClient, run: Run) -> bool:
 
 
 def kill_some(installation: WholeInstallation, folder: Path, chance: random.Random) -> None:
-    """Kill the agent, the server or both, in any order, and start them again."""
+    """Kill supervisors, the agent, the server or all of them, and start the latter again."""
+    kill_supervisors(installation, chance)
     which = chance.choice(["agent", "server", "both", "both"])
     if which != "server":
         installation.kill_agent()
@@ -139,6 +142,16 @@ def kill_some(installation: WholeInstallation, folder: Path, chance: random.Rand
         installation.start()
     if which != "server":
         installation.start_agent()
+
+
+def kill_supervisors(installation: WholeInstallation, chance: random.Random) -> None:
+    """Kill some of those that hold a run, not yet those that stand by."""
+    for record in installation.home.glob("agent/runs/*/runner/state.json"):
+        with suppress(FileNotFoundError):  # its run has ended
+            now = json.loads(record.read_text())["supervisor"]
+            first = json.loads(record.with_name("start.json").read_text())["supervisor"]
+            if now == first and chance.random() < 0.3:
+                send(Process(*now), signal.SIGKILL)
 
 
 def let_programs_end_in_the_dark(folder: Path) -> None:

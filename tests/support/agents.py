@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from google.protobuf.json_format import ParseDict
 
-from support.control_room import ControlRoom
+from support.control_room import ControlRoom, Told
 from trackside_agent.detached import find_running
 from trackside_protos.runs.v1.run_pb2 import Run
+from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
 from trackside_runner_local.processes import Process, marked, send
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -22,6 +23,25 @@ ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 def new_run_id() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(16))
+
+
+def how_it_ended(told: Told) -> tuple[str, str]:
+    """Return the state and the reason with which a run ended."""
+    assert told.ending is not None
+    state, reason = told.ending.state, told.ending.reason
+    return (
+        RunState.Name(state).removeprefix("RUN_STATE_"),
+        StateReason.Name(reason).removeprefix("STATE_REASON_"),
+    )
+
+
+def processes_of(run_id: str) -> set[Process]:
+    return marked(f"TRACKSIDE_RUN_ID={run_id}")
+
+
+def resident_mebibytes(pid: int, what: str = "VmRSS") -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition(f"{what}:")[2].split()[0]) / 1024
 
 
 class AgentProcess:
@@ -112,7 +132,7 @@ class AgentProcess:
             if (self.folder(run_id) / "runner" / "start.json").exists():
                 for supervisor in self.supervisors(run_id):
                     send(supervisor, signal.SIGKILL)
-            for process in marked(f"TRACKSIDE_RUN_ID={run_id}"):
+            for process in processes_of(run_id):
                 send(process, signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> int:

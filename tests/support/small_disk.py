@@ -26,3 +26,16 @@ def small_disk(folder: Path) -> Generator[Path]:
         yield disk
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)  # noqa: S603, S607 - likewise
+
+
+def fill(disk: Path) -> Path:
+    """Leave no room on a disk, and return what to remove for there to be some again."""
+    path = disk / "filler"
+    with path.open("wb", buffering=0) as file:
+        for size in (65536, 1024, 1):
+            try:
+                while file.write(b"x" * size) == size:
+                    pass
+            except OSError:
+                continue
+    return path

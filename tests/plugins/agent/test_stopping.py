@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from support.agents import AgentProcess
-from support.control_room import ControlRoom, Told
+from support.agents import AgentProcess, how_it_ended
+from support.control_room import ControlRoom
 from trackside_agent.run_folder import RunFolder, StoredCommand
 from trackside_protos.runners.v1.runners_service_pb2 import Assignment
-from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
 from trackside_runner_local.processes import is_alive, marked, send
 
 pytestmark = pytest.mark.end_to_end
@@ -45,15 +44,6 @@ while True: time.sleep(600)
 """
 
 
-def ending(told: Told) -> tuple[str, str]:
-    assert told.ending is not None
-    state, reason = told.ending.state, told.ending.reason
-    return (
-        RunState.Name(state).removeprefix("RUN_STATE_"),
-        StateReason.Name(reason).removeprefix("STATE_REASON_"),
-    )
-
-
 def has_said(room: ControlRoom, run_id: str, text: str, times: int = 1) -> None:
     room.wait(lambda: room.told(run_id).text().count(text) == times, f"{text!r} of {run_id}")
 
@@ -79,7 +69,7 @@ def test_stopped_run_cleans_up_and_keeps_what_it_said(
     told = room.ended(run_id)
 
     assert told.text() == "up\ntold\nsaved\n"
-    assert ending(told) == ("TERMINATED", "STOPPED")
+    assert how_it_ended(told) == ("TERMINATED", "STOPPED")
     assert told.ending is not None
     assert told.ending.exit_code == 3
     assert told.steps("request-1") == ["ACKNOWLEDGED", "CONFIRMED"]
@@ -98,7 +88,7 @@ def test_stop_is_escalated_when_the_grace_time_is_over(
 
     assert_nothing_is_left(run_id)
     assert told.text().count("never") == 3
-    assert ending(told) == ("TERMINATED", "STOPPED")
+    assert how_it_ended(told) == ("TERMINATED", "STOPPED")
     assert told.steps("request-1") == ["ACKNOWLEDGED", "ESCALATED", "CONFIRMED"]
 
 
@@ -115,7 +105,7 @@ def test_kill_overtakes_a_stop_and_both_are_confirmed(
     told = room.ended(run_id)
 
     assert_nothing_is_left(run_id)
-    assert ending(told) == ("TERMINATED", "KILLED")
+    assert how_it_ended(told) == ("TERMINATED", "KILLED")
     assert told.steps("request-1") == ["ACKNOWLEDGED", "CONFIRMED"]
     assert told.steps("request-2") == ["ACKNOWLEDGED", "CONFIRMED"]
 
@@ -136,7 +126,7 @@ def test_stop_goes_on_with_the_next_agent_and_tells_the_run_once(
     told = room.ended(run_id)
 
     assert told.text() == "up\ntold\nsaved\n"
-    assert ending(told) == ("TERMINATED", "STOPPED")
+    assert how_it_ended(told) == ("TERMINATED", "STOPPED")
     assert told.steps("request-1")[-1] == "CONFIRMED"
 
 
@@ -174,7 +164,7 @@ def test_grace_time_ends_with_the_agent_away(agent: AgentProcess, room: ControlR
     agent.start()
     told = room.ended(run_id)
 
-    assert ending(told) == ("TERMINATED", "STOPPED")
+    assert how_it_ended(told) == ("TERMINATED", "STOPPED")
     assert [step for step in told.steps("request-1") if step != "ACKNOWLEDGED"] == [
         "ESCALATED",
         "CONFIRMED",
@@ -194,7 +184,7 @@ def test_stop_reaches_a_run_whose_supervisor_is_gone(
     told = room.ended(run_id)
 
     assert_nothing_is_left(run_id)
-    assert ending(told) == ("TERMINATED", "STOPPED")
+    assert how_it_ended(told) == ("TERMINATED", "STOPPED")
     assert told.steps("request-1") == ["ACKNOWLEDGED", "ESCALATED", "CONFIRMED"]
 
 
@@ -214,7 +204,7 @@ def test_stop_that_comes_after_the_end_found_nothing(
     os.kill(agent.pid, signal.SIGCONT)
     told = room.ended(run_id)
 
-    assert ending(told) == ("COMPLETED", "UNSPECIFIED")
+    assert how_it_ended(told) == ("COMPLETED", "UNSPECIFIED")
     if told.steps("request-1"):  # or else the end was on its way before
         assert told.steps("request-1")[-1] == "CONFIRMED"
         assert told.found_nothing("request-1")
@@ -235,7 +225,7 @@ def test_run_that_is_stopped_before_its_launch_never_begins(
     agent.start()
     told = room.ended(run.run_id)
 
-    assert ending(told) == ("TERMINATED", "STOPPED")
+    assert how_it_ended(told) == ("TERMINATED", "STOPPED")
     assert told.steps("request-1")[-1] == "CONFIRMED"
     assert told.found_nothing("request-1")
     assert not go.exists()

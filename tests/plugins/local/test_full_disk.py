@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.local_runs import LocalRun, until
-from support.small_disk import small_disk
+from support.small_disk import fill, small_disk
 from trackside_plugin_interface import NothingLaunchedError
 from trackside_runner_local.processes import is_alive
 
@@ -25,18 +25,6 @@ os._exit(5)
 def disk(tmp_path: Path) -> Iterator[Path]:
     with small_disk(tmp_path) as disk:
         yield disk
-
-
-def fill(disk: Path) -> Path:
-    path = disk / "filler"
-    with path.open("wb", buffering=0) as file:
-        for size in (65536, 1024, 1):
-            try:
-                while file.write(b"x" * size) == size:
-                    pass
-            except OSError:
-                continue
-    return path
 
 
 async def test_end_of_a_run_on_a_full_disk_is_told_when_there_is_room(

@@ -25,9 +25,13 @@ CHECK_SECONDS: Final = 1.0
 class Spool:
     """What is on its way of one run."""
 
-    def __init__(self, outbox: Outbox, is_connected: Callable[[], bool]) -> None:
+    def __init__(
+        self, outbox: Outbox, is_connected: Callable[[], bool], has_company: Callable[[], bool]
+    ) -> None:
         self.is_connected = is_connected
         """Whether the server answered last time."""
+        self.has_company = has_company
+        """Whether something that the run's programs have left is still to be delivered."""
         self._outbox = outbox
         self._checked = 0.0
         self._crowded = False
@@ -80,20 +84,30 @@ class Sender:
     def open(self, run_id: str) -> Spool:
         """Return the spool of a run that is held; call it once a run."""
         outbox = self._delivery.open(run_id, self._agent_id, epoch=self._epoch, durable=True)
-        return Spool(outbox, lambda: self._delivery.reach.connected)
+        return Spool(
+            outbox, lambda: self._delivery.reach.connected, lambda: self._has_company(run_id)
+        )
 
-    def finish(self, run_id: str) -> None:
-        """Close what an earlier start has said of a run, if that was not done, and deliver it."""
+    def is_open(self, run_id: str) -> bool:
+        """Return whether an earlier start has left a spool of a run that it did not close."""
         newest = self._delivery.newest(run_id, self._agent_id)
-        if newest is not None and not newest.closing:
-            self.open(run_id).close()
-        self.deliver_rest(run_id)
+        return newest is not None and not newest.closing
 
     def deliver_rest(self, run_id: str) -> None:
         """Deliver what ended producers of a run left in their spools, the agent's own too."""
         self._delivery.adopt_run(run_id, also_kept=True)
         # A launched program is not told the agent's home.
         self._delivery.adopt_run(run_id, home=default_home())
+
+    def _has_company(self, run_id: str) -> bool:
+        """Take over what ended programs of a run have left, and return whether some still is."""
+        self.deliver_rest(run_id)
+        return any(
+            one.run_id == run_id
+            and one.identity.producer_id != self._agent_id
+            and not (one.given_up or one.is_delivered())
+            for one in self._delivery.left()
+        )
 
     def deliver_leftovers(self) -> None:
         """Deliver what programs of this home that ended without a server have left."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from trackside_agent import translation
@@ -34,6 +36,9 @@ FAULTS_BEFORE_REFUSAL: Final = 3
 LAST_WORDS_SECONDS: Final = 30.0
 """How long a runner may take to report the end of a run that it has ended."""
 
+COMPANY_SECONDS: Final = 0.2
+"""How often it is looked whether what a program left is delivered."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -62,7 +67,11 @@ class HeldRun:
                 reporter.end(await self._to_the_end(reporter))
             # In this order: once a spool is closed it may be delivered and gone, and with it
             # what says that the run's output was read to its end.
-            self.folder.mark_ended()
+            await self._kept(self.folder.mark_ended)
+            # The server seals a run when all whom it knows have closed. What a program left here
+            # that found no server is to be a part of the run, and not to come too late.
+            while spool.has_company():  # noqa: ASYNC110 - a matter of files and of other threads
+                await asyncio.sleep(COMPANY_SECONDS)
             spool.close()
         finally:
             heart.cancel()
@@ -85,7 +94,7 @@ class HeldRun:
             return self._last_words(unlaunched, was_launched=False)
         except SpecRefusedError as error:
             return self._refusal(reporter, str(error))
-        self.folder.store_handle(handle)
+        await self._kept(partial(self.folder.store_handle, handle))
         return self._last_words(await self._adopt(handle, reporter))
 
     async def _launch(self, reporter: SpoolingReporter) -> Handle:
@@ -96,7 +105,7 @@ class HeldRun:
             NothingLaunchedError: It is to be ended, and was not launched.
         """
         spec = self._spec()
-        self.folder.mark_launching()
+        await self._kept(self.folder.mark_launching)
         pauses, faults = Pauses(), 0
         while True:
             try:
@@ -163,6 +172,18 @@ class HeldRun:
                 if reporter.ending is None:
                     logger.warning("runner %s left a run that has not ended", self.runner.name)
                     await asyncio.sleep(pauses.next())
+
+    async def _kept(self, keep: Callable[[], None]) -> None:
+        """Keep something of the run on the disk, when that has room."""
+        pauses = Pauses()
+        while True:
+            try:
+                keep()
+            except OSError as error:
+                logger.warning("run %s waits for the disk: %s", self._run.run_id, error)
+                await asyncio.sleep(pauses.next())
+            else:
+                return
 
     def _refusal(self, reporter: SpoolingReporter, message: str) -> list[RunReport]:
         reporter.error(ErrorReport(kind="LaunchRefused", message=message))

@@ -93,9 +93,9 @@ class Host:
             except FileNotFoundError:
                 folder.remove()  # the server was not answered, and assigns it again
                 continue
-            if folder.is_ended:
+            if folder.is_ended and not self._sender.is_open(folder.run_id):
                 self._ended.add(folder.run_id)
-                self._sender.finish(folder.run_id)
+                self._sender.deliver_rest(folder.run_id)
             else:
                 self._hold(folder, assignment)
 

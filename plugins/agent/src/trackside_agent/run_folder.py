@@ -9,6 +9,7 @@ runner/         the runner's own
 """
 
 import json
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +23,8 @@ from trackside_protos.runners.v1.runners_service_pb2 import Assignment
 HANDLE, COMMANDS = "handle.json", "commands.json"
 ASSIGNMENT, LAUNCHING, ENDED = "assignment", "launching", "ended"
 RUNNER: Final = "runner"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._unwritten: list[StoredCommand] = []
 
     @property
     def run_id(self) -> str:
@@ -87,13 +91,25 @@ class RunFolder:
     @property
     def commands(self) -> Sequence[StoredCommand]:
         """What was asked of the run, in order."""
-        return [StoredCommand(**facts) for facts in self._read(COMMANDS) or ()]
+        written = [StoredCommand(**facts) for facts in self._read(COMMANDS) or ()]
+        return [*written, *self._unwritten]
 
     def store_command(self, command: StoredCommand) -> None:
-        """Keep what is asked of the run, once however often it is asked."""
+        """Keep what is asked of the run, once however often it is asked.
+
+        What finds the disk full is done all the same: the run to be ended may be what fills it.
+        Unless that can be acknowledged, it is asked again of whoever comes after us.
+        """
         known = self.commands
-        if command.request_id not in [one.request_id for one in known]:
+        if command.request_id in [one.request_id for one in known]:
+            return
+        try:
             self._write(COMMANDS, [asdict(one) for one in (*known, command)])
+        except OSError as error:
+            logger.warning("run %s: a request could not be stored: %s", self.run_id, error)
+            self._unwritten.append(command)
+        else:
+            self._unwritten.clear()
 
     @property
     def is_ended(self) -> bool:
