@@ -390,7 +390,23 @@ async def test_a_gap_is_on_the_record(server: Server) -> None:
 
     await server.report(run.run_id, Report(gap=report_pb2.GapReport(kind="logs", item_count=3)))
 
-    assert (await server.changes(run.run_id))[-1].gap.item_count == 3
+    (gap,) = [c.gap for c in await server.changes(run.run_id) if c.HasField("gap")]
+    assert gap.item_count == 3
+
+
+async def test_what_was_lost_is_summed_up_on_the_run_by_kind(server: Server) -> None:
+    run = await server.create()
+    gaps = [("logs", 3, 10), ("points", 1, 5), ("logs", 4, 20), ("logs", 0, 0)]
+    gaps += [(f"kind {number}", (1 << 63) - 1, 0) for number in range(20)] * 2
+
+    for kind, count, size in gaps:
+        gap = report_pb2.GapReport(kind=kind, item_count=count, size_bytes=size)
+        await server.report(run.run_id, Report(gap=gap))
+
+    losses = (await server.get(run.run_id)).losses
+    told = [(loss.kind, loss.item_count, loss.size_bytes) for loss in losses]
+    assert told[:2] == [("logs", 7, 30), ("points", 1, 5)]
+    assert len(told) == 16
 
 
 async def test_a_heartbeat_leaves_no_change(server: Server) -> None:

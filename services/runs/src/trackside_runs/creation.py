@@ -35,7 +35,7 @@ _OUTPUT_ONLY: Final = (
     "outcome", "session_id", "facets", "progress", "children", "task_counts", "error",
     "exit_code", "exit_signal", "create_time", "submit_time", "start_time", "end_time",
     "update_time", "heartbeat_time", "elapsed_duration", "task_duration", "sealed", "sequence",
-    "scopes", "closed", "control_requests", "usage", "delete_time", "series_figures",
+    "scopes", "closed", "control_requests", "usage", "delete_time", "series_figures", "losses",
 )  # fmt: skip
 
 

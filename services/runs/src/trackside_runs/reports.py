@@ -28,6 +28,8 @@ from trackside_runs.storage.ledger import Ledger, origin
 from trackside_runs.tasks import process_of, report_task
 
 _SKEW_MS: Final = 60_000
+_MOST_LOSSES: Final = 16
+_MOST_ITEMS: Final = (1 << 63) - 1
 _Change: Final = change_pb2.RunChange
 _Condition: Final = run_state_pb2.ConditionKind
 _SILENT: Final = frozenset({"heartbeat", "closed", None})
@@ -257,6 +259,15 @@ class ReportTaker:
 
     def _take_gap(self, gap: report_pb2.GapReport, report: report_pb2.RunReport) -> None:
         self._ledger.change(self._record, _Change.GAP_FIELD_NUMBER, gap, self._origin(report))
+        losses = self._record.message.losses
+        known = next((loss for loss in losses if loss.kind == gap.kind), None)
+        if known is None:
+            if len(losses) >= _MOST_LOSSES:
+                return
+            known = losses.add(kind=gap.kind)
+        known.item_count = min(known.item_count + gap.item_count, _MOST_ITEMS)
+        known.size_bytes = min(known.size_bytes + gap.size_bytes, _MOST_ITEMS)
+        self._record.touch()
 
     def _ignore(self, report: report_pb2.RunReport) -> None:
         self._ledger.change(

@@ -23,6 +23,8 @@ _TAKEN_AT_ONCE: Final = 32
 
 _LOSING_ORDER: Final = (Service.LOGS, Service.METRICS)
 
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -194,6 +196,8 @@ class SpoolWriter:
                 written += os.write(self._descriptor, data[written:])
         except OSError:
             # Part of it may stand there: without the cut, the next write would follow half a frame.
+            # That goes to the end, wherever the end is then: without `O_APPEND` it would leave a
+            # hole, behind which nothing is found any more.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
             raise
@@ -213,7 +217,7 @@ class SpoolWriter:
         note = self._written_note
         header = Frame(Service.HEADER, 0, self._identity.encode(before), note=note).encode()
         path = self.folder.segment(self._segment)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, _NEW_FILE, 0o600)
         try:
             os.write(descriptor, header)
         except OSError:

@@ -1,13 +1,16 @@
 """Where a run came from and what it ran with, as named values."""
 
 import shlex
+from typing import Final
 
 from trackside.cli.safe_text import harmless
 from trackside.cli.tables import Cell
 from trackside.cli.times import seconds_of, span
 from trackside.client.sizes import size_text
 from trackside_protos.runs.v1.provenance_pb2 import Container, Dataset, Machine, Source
-from trackside_protos.runs.v1.run_pb2 import Launch, Run, Usage
+from trackside_protos.runs.v1.run_pb2 import Launch, Loss, Run, Usage
+
+_KINDS_OF_LOSSES: Final = {"logs": "log entries"}
 
 
 def provenance_fields(run: Run) -> list[tuple[str, Cell]]:
@@ -23,6 +26,7 @@ def provenance_fields(run: Run) -> list[tuple[str, Cell]]:
         ("Machine type", _machine_type(provenance.machine, run.launch)),
         ("Limits", _limits(run.launch)),
         ("Used", _used(run.usage)),
+        ("Dropped", ", ".join(_loss(loss) for loss in run.losses)),
         ("Container", _container(provenance.container)),
         ("Data", ", ".join(_dataset(dataset) for dataset in provenance.datasets)),
     ]
@@ -61,6 +65,12 @@ def _limits(launch: Launch) -> str:
     if launch.HasField("memory_limit_bytes"):
         parts.append(f"at most {size_text(launch.memory_limit_bytes)} of memory")
     return ", ".join(parts)
+
+
+def _loss(loss: Loss) -> str:
+    size = f" ({size_text(loss.size_bytes)})" if loss.size_bytes else ""
+    kind = _KINDS_OF_LOSSES.get(loss.kind, loss.kind or "items")
+    return harmless(f"{loss.item_count} {kind}{size}")
 
 
 def _used(usage: Usage) -> str:

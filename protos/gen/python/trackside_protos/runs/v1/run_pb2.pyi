@@ -201,6 +201,7 @@ class Run(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     DELETE_TIME_FIELD_NUMBER: _builtins.int
     SERIES_FIGURES_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """16 characters of lower-case Crockford base32. Made by the client or, when absent, by the server."""
     name: _builtins.str
@@ -379,6 +380,10 @@ class Run(_message.Message):
         while the run is young, later within ten. Output only.
         """
 
+    @_builtins.property
+    def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Loss]:
+        """What its producers had no room to keep, by kind. Output only; summed from their gap reports."""
+
     def __init__(
         self,
         *,
@@ -436,10 +441,11 @@ class Run(_message.Message):
         usage: Global___Usage | None = ...,
         delete_time: _timestamp_pb2.Timestamp | None = ...,
         series_figures: _abc.Iterable[Global___SeriesFigure] | None = ...,
+        losses: _abc.Iterable[Global___Loss] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "children", b"children", "create_time", b"create_time", "delete_time", b"delete_time", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "progress", b"progress", "provenance", b"provenance", "result", b"result", "start_time", b"start_time", "submit_time", b"submit_time", "sweep", b"sweep", "task_counts", b"task_counts", "task_duration", b"task_duration", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "actions", b"actions", "children", b"children", "closed", b"closed", "conditions", b"conditions", "control_requests", b"control_requests", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "engine", b"engine", "engine_state", b"engine_state", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "external_key", b"external_key", "facets", b"facets", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "is_parent", b"is_parent", "labels", b"labels", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "name", b"name", "notes", b"notes", "outcome", b"outcome", "owner", b"owner", "parameters", b"parameters", "parent_run_id", b"parent_run_id", "progress", b"progress", "project", b"project", "provenance", b"provenance", "result", b"result", "resumed_run_id", b"resumed_run_id", "run_id", b"run_id", "runner", b"runner", "scopes", b"scopes", "sealed", b"sealed", "sequence", b"sequence", "series_figures", b"series_figures", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "submit_time", b"submit_time", "sweep", b"sweep", "tags", b"tags", "task_counts", b"task_counts", "task_duration", b"task_duration", "termination_protection", b"termination_protection", "update_time", b"update_time", "usage", b"usage", "workflow_name", b"workflow_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "actions", b"actions", "children", b"children", "closed", b"closed", "conditions", b"conditions", "control_requests", b"control_requests", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "engine", b"engine", "engine_state", b"engine_state", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "external_key", b"external_key", "facets", b"facets", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "is_parent", b"is_parent", "labels", b"labels", "launch", b"launch", "losses", b"losses", "lost_after_duration", b"lost_after_duration", "name", b"name", "notes", b"notes", "outcome", b"outcome", "owner", b"owner", "parameters", b"parameters", "parent_run_id", b"parent_run_id", "progress", b"progress", "project", b"project", "provenance", b"provenance", "result", b"result", "resumed_run_id", b"resumed_run_id", "run_id", b"run_id", "runner", b"runner", "scopes", b"scopes", "sealed", b"sealed", "sequence", b"sequence", "series_figures", b"series_figures", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "submit_time", b"submit_time", "sweep", b"sweep", "tags", b"tags", "task_counts", b"task_counts", "task_duration", b"task_duration", "termination_protection", b"termination_protection", "update_time", b"update_time", "usage", b"usage", "workflow_name", b"workflow_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -514,6 +520,36 @@ class SeriesFigure(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last) -> _WhichOneofReturnType__last | None: ...
 
 Global___SeriesFigure: _TypeAlias = SeriesFigure  # noqa: Y015
+
+@_typing.final
+class Loss(_message.Message):
+    """What was dropped of one kind before it could be delivered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """What was lost, for example `logs`."""
+    item_count: _builtins.int
+    """How many items."""
+    size_bytes: _builtins.int
+    """How many bytes."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        item_count: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_count", b"item_count", "kind", b"kind", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Loss: _TypeAlias = Loss  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
