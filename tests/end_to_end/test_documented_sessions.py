@@ -45,15 +45,17 @@ def shell(installation: WholeInstallation, tmp_path: Path) -> Iterator[TerminalS
     shell.close()
 
 
-def test_what_the_pages_show_is_what_comes(
-    shell: TerminalShell, installation: WholeInstallation, tmp_path: Path
+@pytest.mark.parametrize("name", ["README.md", "docs/cli.md"])
+def test_what_a_page_shows_is_what_comes(
+    name: str, shell: TerminalShell, installation: WholeInstallation, tmp_path: Path
 ) -> None:
-    page = (ROOT / "docs/cli.md").read_text("utf-8")
+    page = (ROOT / name).read_text("utf-8")
     text = ShownText(
         {
             "127.0.0.1:8750": installation.address,
             "box": socket.gethostname(),
             "/home/ann": str(tmp_path / "ann"),
+            ".venv/bin": str(Path(sys.executable).parent),
         }
     )
 

@@ -20,8 +20,8 @@ from support.terminal_shell import INTERRUPT, TerminalShell
 
 _BLOCK: Final = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _ASKING: Final = re.compile(r"^(>>> |\.\.\.(?: |$)|.*\[y/N\] )(.*)$")
-_READING: Final = re.compile(r"trackside (get|describe|logs) ")
-_FOLLOWING: Final = re.compile(r"trackside (run|resume|watch) ")
+_READING: Final = re.compile(r"(\S+/)?trackside (get|describe|logs) ")
+_FOLLOWING: Final = re.compile(r"(\S+/)?trackside (run|resume|watch) ")
 _PASSING: Final = re.compile(
     r"(\S+ )?([○◌●◍] (PENDING|INITIALIZING|RUNNING|STOPPING).*|PENDING.*|RUNNING"
     r"|\d+/\d+ (ended|tasks).*|\d+%.*|(delivered|acknowledged|escalated) \+.*)"

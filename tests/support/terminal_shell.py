@@ -27,7 +27,7 @@ class TerminalShell:
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         """Start it in a folder."""
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, _COLUMNS, 0, 0))
+        self.resize(lines=50, columns=_COLUMNS)
         setsid, bash = shutil.which("setsid"), shutil.which("bash")
         assert setsid
         assert bash
@@ -44,6 +44,10 @@ class TerminalShell:
         """What the terminal shows since the last command was typed, with what is typed."""
         self.answered = 0
         """How much of that had been shown when something was typed last."""
+
+    def resize(self, *, lines: int, columns: int) -> None:
+        """Make the terminal larger or smaller."""
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def is_prompting(self) -> bool:
         """Return whether the shell waits for a command."""

@@ -8,8 +8,12 @@ from trackside.location import Location
 
 __all__ = ["append_server", "location", "reporting"]
 
-README = Path(__file__).parents[3] / "clients/python/README.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+ROOT = Path(__file__).parents[3]
+EXAMPLES = [
+    example
+    for page in ("README.md", "clients/python/README.md")
+    for example in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

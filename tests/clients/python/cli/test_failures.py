@@ -48,6 +48,14 @@ def test_an_error_is_told_in_one_line_with_fields_hint_and_request_id() -> None:
     ]
 
 
+def test_a_wrong_field_that_the_sentence_tells_is_not_told_again() -> None:
+    facts = ErrorFacts(fields=(FieldViolation("run.name", "is empty"),))
+
+    error = errors.InvalidRequestError("run.name: is empty", facts)
+
+    assert explanation(error) == ["error: run.name: is empty"]
+
+
 _OF_PRODUCERS = {
     "INVALID_PAGE_TOKEN",
     "MALFORMED_MESSAGE",

@@ -25,7 +25,7 @@ _ACTIVE_OR_RECENT = (
         (RunChoice(every=True, search="ridge fold"), '"ridge" AND "fold"'),
         (
             RunChoice(every=True, project="p", filter_text="a = 1 OR b = 2"),
-            'project = "p" AND (a = 1 OR b = 2)',
+            'a = 1 OR b = 2 AND project = "p"',
         ),
         (RunChoice(parent="@latest"), 'owner = "ann" AND parent = "the-parent"'),
     ],

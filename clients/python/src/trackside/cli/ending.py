@@ -3,12 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from trackside.cli.exit_codes import ExitCode
-from trackside.cli.failures import exit_code_of, explanation, explanation_for
+from trackside.cli.failures import exit_code_of, explanation
 from trackside.cli.proof import follow_to_the_proof
-from trackside.cli.targets import Deed
+from trackside.cli.targets import Deed, act_on_each
 from trackside.cli.terminal import Terminal
 from trackside.client.connection import Connection
-from trackside.client.errors import TracksideError
 from trackside.client.states import is_final
 from trackside_protos.runs.v1.run_pb2 import Run
 
@@ -23,7 +22,7 @@ def end_runs(
     targets: Sequence[Run],
     send: Send,
     *,
-    wait: float | None,
+    patience: float | None,
 ) -> int:
     """Send a request for each target and follow it to the proof; return the first failure's code.
 
@@ -33,13 +32,13 @@ def end_runs(
         deed: What is asked for.
         targets: The runs, agreed upon.
         send: How it is asked for.
-        wait: How many seconds to wait for the proofs; `None`: not at all.
+        patience: How many seconds to wait for the proofs; `None`: not at all.
     """
     sent, code = send_each(terminal, deed, targets, send)
-    if wait is None or not sent:
+    if patience is None or not sent:
         return code
     try:
-        errors = follow_to_the_proof(connection, sent, deed.action, terminal, wait)
+        errors = follow_to_the_proof(connection, sent, deed.action, terminal, patience)
     except KeyboardInterrupt:
         terminal.say("", f"No longer waiting; what was asked to {deed.verb} will still end.")
         return ExitCode.INTERRUPTED
@@ -54,15 +53,11 @@ def send_each(
 ) -> tuple[list[Run], int]:
     """Send the requests; return the runs that took theirs, and the code of the first refusal."""
     sent: list[Run] = []
-    code: int = ExitCode.OK
-    for target in targets:
-        try:
-            answered = send(target)
-        except TracksideError as error:
-            terminal.say(*explanation_for(target.run_id, error))
-            code = code or exit_code_of(error)
-        else:
-            again = " It had ended before." if is_final(answered) and is_final(target) else ""
-            terminal.say(f"Successfully sent {deed.verb} request to {target.run_id}.{again}")
-            sent.append(answered)
-    return sent, code
+
+    def send_one(target: Run) -> None:
+        answered = send(target)
+        again = " It had ended before." if is_final(answered) and is_final(target) else ""
+        terminal.say(f"Successfully sent {deed.verb} request to {target.run_id}.{again}")
+        sent.append(answered)
+
+    return sent, act_on_each(terminal, targets, send_one)

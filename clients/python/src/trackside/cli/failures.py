@@ -48,7 +48,8 @@ def explanation(error: Exception) -> list[str]:
     """Return what to tell the person: one line of error, one of hint, never a traceback."""
     match error:
         case TracksideError():
-            fields = [f"  {harmless(f.field)}: {harmless(f.description)}" for f in error.fields]
+            told = (f"{f.field}: {f.description}" for f in error.fields)
+            fields = [f"  {harmless(field)}" for field in told if field != error.message]
             named = [f"request id: {harmless(error.request_id)}"] if error.request_id else []
             return [f"error: {harmless(error.message)}", *fields, *_hint(error.hint), *named]
         case CommandError():

@@ -1,6 +1,6 @@
 """Options and arguments that several commands take."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -41,27 +41,19 @@ def _keep_profile(context: click.Context, _: click.Parameter, name: str | None) 
 
 def output_option(function: FunctionT) -> FunctionT:
     """Add `-o`."""
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Choice(FORMAT_NAMES),
-        default="table",
-        show_default=True,
-        help="The format; json and yaml are proto3-JSON, name is one id a line.",
-    )(function)
+    what = "The format; json and yaml are proto3-JSON, name is one id a line."
+    return _format_option(FORMAT_NAMES, what)(function)
 
 
 def listing_options(function: FunctionT) -> FunctionT:
     """Add what every list takes: `-o` with all formats, and `--no-pager`."""
-    function = pager_option(function)
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Choice(LIST_FORMAT_NAMES),
-        default="table",
-        show_default=True,
-        help="The format; `trackside help formats` explains them.",
-    )(function)
+    what = "The format; `trackside help formats` explains them."
+    return _format_option(LIST_FORMAT_NAMES, what)(pager_option(function))
+
+
+def _format_option(names: Sequence[str], what: str) -> Callable[[FunctionT], FunctionT]:
+    kind = click.Choice(names)
+    return click.option("-o", "--output", type=kind, default="table", show_default=True, help=what)
 
 
 def pager_option(function: FunctionT) -> FunctionT:
@@ -78,30 +70,28 @@ def run_argument(function: FunctionT) -> FunctionT:
     return click.argument("run", metavar="RUN", shell_complete=complete_runs)(function)
 
 
-def asking_options(function: FunctionT) -> FunctionT:
-    """Add the arguments RUN... and the options of a command that asks before it acts."""
+def order_options(function: FunctionT) -> FunctionT:
+    """Add what every command takes that starts work: its environment, and how it is handed in."""
     for option in (
-        click.option("--dry-run", is_flag=True, help="Only show what would be done."),
-        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
-        click.argument(
-            "runs", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_runs
+        click.option(
+            "--request-id",
+            default="",
+            metavar="TEXT",
+            help="Names this order: however often it is given, the run is started once.",
+        ),
+        click.option(
+            "--env-file",
+            "env_files",
+            multiple=True,
+            metavar="FILE",
+            help="Variables from a file, one K=V a line; --env goes before it. May be repeated.",
+        ),
+        click.option(
+            "--env", "environment", multiple=True, metavar="K=V", help="A variable; repeatable."
+        ),
+        click.option(
+            "-d", "--detach", is_flag=True, help="Do not follow; only say which run it is."
         ),
     ):
         function = option(function)
     return function
-
-
-def ending_options(function: FunctionT) -> FunctionT:
-    """Add what every command that ends runs takes."""
-    for option in (
-        click.option(
-            "--timeout",
-            type=click.FloatRange(0),
-            default=60.0,
-            show_default=True,
-            help="Wait at most so many seconds for the proof; then exit 7.",
-        ),
-        click.option("--no-wait", is_flag=True, help="Do not wait until no process is left."),
-    ):
-        function = option(function)
-    return asking_options(function)

@@ -48,6 +48,9 @@ class RunChoice:
         with_children = self.every or bool(self.parent)
         return filters.all_of(
             [
+                # First and as it is, so that the server's words of its characters are right: of
+                # the operators AND binds loosest.
+                self.filter_text,
                 filters.equals("owner", me if self._means_me else self._named_owner),
                 filters.in_states(self.states),
                 "" if every_state else filters.recent(RECENT_HOURS),
@@ -58,7 +61,6 @@ class RunChoice:
                 filters.not_before("create_time", self.created_since),
                 filters.before("create_time", self.created_until),
                 filters.with_words(self.search),
-                f"({self.filter_text})" if self.filter_text else "",
             ]
         )
 

@@ -1,15 +1,16 @@
 """The runs that a command is about to end or remove: found, listed, and asked about."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from trackside.cli.exit_codes import ExitCode
-from trackside.cli.failures import CommandError
+from trackside.cli.failures import CommandError, exit_code_of, explanation_for
 from trackside.cli.rendering.runs import run_table
 from trackside.cli.terminal import Terminal, now
 from trackside.client.connection import Connection
+from trackside.client.errors import TracksideError
 from trackside.client.listing import get_run
 from trackside.client.resolve import resolve_run
 from trackside.client.states import action_word, has_ended, run_state_word
@@ -85,6 +86,18 @@ def ask(terminal: Terminal, deed: Deed, targets: Sequence[Run]) -> None:
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         message = f"nothing was {deed.done}"
         raise CommandError(message)
+
+
+def act_on_each(terminal: Terminal, targets: Iterable[Run], act: Callable[[Run], None]) -> int:
+    """Act on one run after the other, saying what is refused; return the first refusal's code."""
+    code: int = ExitCode.OK
+    for target in targets:
+        try:
+            act(target)
+        except TracksideError as error:
+            terminal.say(*explanation_for(target.run_id, error))
+            code = code or exit_code_of(error)
+    return code
 
 
 def show_plan(terminal: Terminal, deed: Deed, targets: Sequence[Run]) -> int:

@@ -72,4 +72,4 @@ def _facts(status: status_pb2.Status, code: str, request_id: str) -> ErrorFacts:
 
 def _last_cause(message: str) -> str:
     """Shorten grpc's own words, which nest one error in another, to the innermost."""
-    return message.rsplit(": ", 1)[-1].strip().rstrip(".").lower()
+    return message.rsplit(": ", 1)[-1].strip().rstrip(".]").lower()

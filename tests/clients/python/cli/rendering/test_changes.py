@@ -25,6 +25,13 @@ def test_an_end_is_said_with_its_cause() -> None:
     ]
 
 
+def test_what_the_state_says_already_is_not_said_again_of_the_error() -> None:
+    run = Run(state=RunState.RUN_STATE_FAILED, state_message="There is no command 'x'.")
+    run.error.kind, run.error.message = "LaunchRefused", "There is no command 'x'."
+
+    assert RunChanges("", Paint()).lines(run, 0.0) == ["FAILED There is no command 'x'"]
+
+
 def test_progress_is_said_when_it_changes_but_not_too_often() -> None:
     changes = RunChanges("", Paint())
     changes.lines(_running(), 0.0)

@@ -3,7 +3,7 @@
 import click
 
 from trackside.cli.environment_files import variables_of
-from trackside.cli.options import output_option, run_argument, server_option
+from trackside.cli.options import order_options, output_option, run_argument, server_option
 from trackside.cli.parameters import AssignmentError, assignments, value_of
 from trackside.cli.reach import connect
 from trackside.cli.resumption_order import Given, order_to_resume
@@ -15,23 +15,9 @@ from trackside.client.resolve import resolve_run
 
 @click.command()
 @run_argument
-@click.option("-d", "--detach", is_flag=True, help="Do not follow; only say which run it is.")
-@click.option("--env", "environment", multiple=True, metavar="K=V", help="Set anew; repeatable.")
-@click.option(
-    "--env-file",
-    "env_files",
-    multiple=True,
-    metavar="FILE",
-    help="Set anew from a file, one K=V a line; --env goes before it. May be repeated.",
-)
+@order_options
 @click.option(
     "--param", "parameters", multiple=True, metavar="K=V", help="Set anew; may be repeated."
-)
-@click.option(
-    "--request-id",
-    default="",
-    metavar="TEXT",
-    help="Names this order: however often it is given, the run is started once.",
 )
 @output_option
 @server_option

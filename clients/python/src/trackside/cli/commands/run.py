@@ -8,7 +8,7 @@ import click
 
 from trackside.cli.environment_files import variables_of
 from trackside.cli.option_types import DURATION, SIZE
-from trackside.cli.options import output_option, server_option
+from trackside.cli.options import order_options, output_option, server_option
 from trackside.cli.order import Order, Shell
 from trackside.cli.parameters import AssignmentError
 from trackside.cli.reach import connect
@@ -32,7 +32,7 @@ VIRTUAL_ENV, CONDA_PREFIX and PYTHONPATH; --workdir and --env say otherwise."""
 
 
 @click.command(help=_HELP, context_settings={"allow_interspersed_args": False})
-@click.option("-d", "--detach", is_flag=True, help="Do not follow; only say which run it is.")
+@order_options
 @click.option("--name", default="", help="What to call it. Default: made from the command.")
 @click.option("--project", default="", help="Which project it belongs to.")
 @click.option("--tag", "tags", multiple=True, help="A free word; may be repeated.")
@@ -46,14 +46,6 @@ VIRTUAL_ENV, CONDA_PREFIX and PYTHONPATH; --workdir and --env say otherwise."""
 )
 @click.option("--runner", default="local", show_default=True, help="Which runner launches it.")
 @click.option("--workdir", help="Where to start. Default: here, if the server is on this machine.")
-@click.option("--env", "environment", multiple=True, metavar="K=V", help="May be repeated.")
-@click.option(
-    "--env-file",
-    "env_files",
-    multiple=True,
-    metavar="FILE",
-    help="Variables from a file, one K=V a line; --env goes before it. May be repeated.",
-)
 @click.option(
     "--time-limit", type=DURATION, metavar="DURATION", help="End it after so long: 90s, 1h30m."
 )
@@ -61,12 +53,6 @@ VIRTUAL_ENV, CONDA_PREFIX and PYTHONPATH; --workdir and --env say otherwise."""
     "--memory-limit", type=SIZE, metavar="SIZE", help="End it when it holds more: 512MB, 2GiB."
 )
 @click.option("--machine-type", default="", help="Where the engine has a choice.")
-@click.option(
-    "--request-id",
-    default="",
-    metavar="TEXT",
-    help="Names this order: however often it is given, the run is started once.",
-)
 @click.option(
     "--sweep",
     "axes",

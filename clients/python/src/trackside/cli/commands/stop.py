@@ -6,11 +6,12 @@ from typing import Final
 import click
 from google.protobuf.duration_pb2 import Duration
 
+from trackside.cli.asking import Asking, asking_options, waiting_options
 from trackside.cli.ending import end_runs
 from trackside.cli.option_types import DURATION
-from trackside.cli.options import ending_options, server_option
+from trackside.cli.options import server_option
 from trackside.cli.reach import connect
-from trackside.cli.targets import Deed, ask, find_targets, show_plan
+from trackside.cli.targets import Deed
 from trackside.cli.terminal import Terminal
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import RunAction
@@ -23,7 +24,8 @@ _STOP: Final = Deed("stop", "stopped", RunAction.RUN_ACTION_STOP)
 
 
 @click.command()
-@ending_options
+@asking_options
+@waiting_options
 @click.option(
     "--grace",
     type=DURATION,
@@ -31,15 +33,8 @@ _STOP: Final = Deed("stop", "stopped", RunAction.RUN_ACTION_STOP)
     help="How long the work may take to clean up, for example 30s. Default: 10s.",
 )
 @server_option
-def stop(  # noqa: PLR0913  # one for each option
-    runs: tuple[str, ...],
-    *,
-    yes: bool,
-    dry_run: bool,
-    no_wait: bool,
-    timeout: float,
-    grace: timedelta | None,
-    server: str | None,
+def stop(
+    asking: Asking, *, patience: float | None, grace: timedelta | None, server: str | None
 ) -> int:
     """Let runs clean up and end, and the children of parents with them.
 
@@ -50,19 +45,15 @@ def stop(  # noqa: PLR0913  # one for each option
     """
     terminal = Terminal.of_process()
     with connect(server) as connection:
-        targets = find_targets(connection, runs)
-        if dry_run:
-            return show_plan(terminal, _STOP, targets)
-        if not yes:
-            ask(terminal, _STOP, targets)
 
         def send(run: Run) -> Run:
             request = StopRunRequest(run_id=run.run_id, grace_duration=_message(grace))
             return connection.call(connection.runs.StopRun, request).run
 
-        cleaning = _USUAL_GRACE if grace is None else grace
-        wait = None if no_wait else timeout + cleaning.total_seconds()
-        return end_runs(connection, terminal, _STOP, targets, send, wait=wait)
+        targets = asking.targets(connection, terminal, _STOP)
+        if patience is not None:
+            patience += (_USUAL_GRACE if grace is None else grace).total_seconds()
+        return end_runs(connection, terminal, _STOP, targets, send, patience=patience)
 
 
 def _message(grace: timedelta | None) -> Duration | None:

@@ -50,7 +50,8 @@ class RunChanges:
         if has_ended(run):
             exit_ = "" if run.state_message else exit_text(run)
             why += [f"exit {exit_}" if exit_ else "", duration_text(run), result_text(run.result)]
-            why.append(f"{run.error.kind}: {run.error.message}" if run.HasField("error") else "")
+            if run.HasField("error") and run.error.message.rstrip(".") not in why[0]:
+                why.append(f"{run.error.kind}: {run.error.message}")
         said = ", ".join(harmless(part) for part in why if part)
         return f"{word} {said}" if said else word
 
