@@ -168,7 +168,7 @@ class RunOutput(OutputFacts):
         accept_changed: bool = False,
         progress: Progress | None = None,
     ) -> Path:
-        """Have it under this very name; else as `download`. `file`: one of a folder's."""
+        """Have it under this very name; else as `download`. `file`: what is below a folder."""
         wanted = _Wanted(file, accept_changed)
         with self._opened(wanted) as opened:
             members = None
@@ -178,11 +178,13 @@ class RunOutput(OutputFacts):
             source = self._source(wanted)
             download_file(source, target, overwrite=overwrite, progress=progress)
         else:
+            inside = f"{file}/" if file else ""
             sources = {
-                path: (self._source(_Wanted(path)), size) for path, size in sorted(members.items())
+                path: (self._source(_Wanted(inside + path)), size)
+                for path, size in sorted(members.items())
             }
-            checksum = "" if accept_changed else self.checksum
-            key = f"{self._files.run_id}\0{self.path}\0{self.checksum}"
+            checksum = "" if file or accept_changed else self.checksum
+            key = f"{self._files.run_id}\0{self.path}\0{file}\0{self.checksum}"
             download_folder(sources, target, key=key, checksum=checksum, progress=progress)
         return target
 
