@@ -104,7 +104,13 @@ class RunnersServicer:
         self._connections.add(connection)
         self.wake()  # an earlier connection of this agent is to find out
         reader = asyncio.create_task(self._read(requests, connection))
-        line = AgentLine(hello.agent_id, connected.connection_id, call.caller, connection.wake.set)
+        line = AgentLine(
+            agent_id=hello.agent_id,
+            connection_id=connected.connection_id,
+            host=hello.host,
+            caller=call.caller,
+            wake=connection.wake.set,
+        )
         try:
             welcome = runners_service_pb2.Welcome()
             welcome.lease_duration.FromMilliseconds(round(self._lease_seconds * 1000))
