@@ -162,6 +162,11 @@ def test_everything_is_had_whatever_its_name(
     checkpoint = tmp_path / "here" / "checkpoint"
     assert (checkpoint / "deep" / "weights").read_text() == '{"layers": 3}'
     assert not os.path.lexists(checkpoint / "link")
+    words = ["checkpoint/deep", "checkpoint/config.json", "--to", str(tmp_path / "part")]
+    assert download(installation, handle.run_id, *words).code == 0
+    had = {str(path.relative_to(tmp_path / "part")) for path in (tmp_path / "part").rglob("*.*")}
+    assert had == {"checkpoint/config.json"}
+    assert (tmp_path / "part" / "checkpoint" / "deep" / "weights").is_file()
 
 
 def test_what_took_a_files_place_is_refused_and_what_is_gone_says_so(

@@ -55,18 +55,37 @@ class PublishedFiles:
         fault = self.faults.pop(0) if self.faults else 1 << 30
         if isinstance(fault, Exception):
             return [fault]
-        output, contents = self.outputs[asked.path], self.files[asked.path]
-        if isinstance(contents, Mapping):
-            if not asked.member:
-                return _listing(output, contents)
-            contents = contents.get(asked.member, b"")
-        elif asked.member:
+        contents = self._found(asked)
+        if contents is None:
             return [Refused(grpc.StatusCode.NOT_FOUND, "PART_NOT_FOUND")]
+        if isinstance(contents, Mapping):
+            return _listing(self.outputs[asked.path], contents)
         if asked.version not in ("", self.version):
             return [Refused(grpc.StatusCode.FAILED_PRECONDITION, "OUTPUT_CHANGED")]
+        return self._sent(asked, contents, fault)
+
+    def _found(self, asked: ReadOutputRequest) -> bytes | Mapping[str, bytes] | None:
+        contents = self.files[asked.path]
+        if not asked.member:
+            return contents
+        if not isinstance(contents, Mapping):
+            return None
+        inside = f"{asked.member}/"
+        below = {
+            path.removeprefix(inside): data
+            for path, data in contents.items()
+            if path.startswith(inside)
+        }
+        return below or contents.get(asked.member)
+
+    def _sent(
+        self, asked: ReadOutputRequest, contents: bytes, fault: int
+    ) -> Sequence[Message | Exception]:
         file = OutputFile(size_bytes=len(contents), version=self.version)
         wanted = contents[asked.offset :][: asked.length or None]
-        sent: list[Message | Exception] = [ReadOutputResponse(output=output, file=file)]
+        sent: list[Message | Exception] = [
+            ReadOutputResponse(output=self.outputs[asked.path], file=file)
+        ]
         for start in range(0, len(wanted), PIECE):
             if start >= fault:
                 break

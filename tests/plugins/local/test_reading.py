@@ -3,6 +3,8 @@
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -302,3 +304,42 @@ def test_nothing_stays_open(tmp_path: Path, secret: Path) -> None:
         return len(os.listdir("/proc/self/fd")) - before  # noqa: PTH208 - counted only
 
     assert run(all_of_it()) == 0
+
+
+HANGS = """
+import asyncio, os, sys, threading
+from trackside_plugin_interface import EngineUnavailableError, OutputPlace
+from trackside_runner_local import reading
+from trackside_runner_local.runner import LocalRunner
+
+async def main():
+    runner = LocalRunner(1)
+    place = OutputPlace(run_id="0" * 16, location=sys.argv[1])
+    files = [await runner.open_output(place) for _ in range(reading.THREADS)]
+    os.pread = lambda *_: threading.Event().wait()
+    reads = [asyncio.ensure_future(file.read(0, 1)) for file in files]
+    await asyncio.sleep(0)
+    try:
+        await runner.open_output(place)
+    except EngineUnavailableError:
+        print("refused", flush=True)
+    await asyncio.wait(reads, timeout=0.1)
+    for read in reads:
+        read.cancel()
+
+asyncio.run(main())
+"""
+
+
+def test_a_disk_that_hangs_holds_neither_others_nor_the_end_up(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", HANGS, str(tmp_path / "a")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert done.stdout == "refused\n"

@@ -23,6 +23,7 @@ from support.runs import (
     COMPLETED,
     Agent,
     Cluster,
+    Report,
     Server,
     closed,
     state,
@@ -303,6 +304,22 @@ async def test_an_output_that_is_gone_says_so_until_it_is_read_again(
     assert isinstance(error, OutputGoneError)
     assert gone == [False]
     assert await exists(server, run_id) == [True]
+
+
+@pytest.mark.parametrize(("host", "is_seen"), [("box", False), ("elsewhere", True)])
+async def test_what_was_published_on_another_machine_is_not_said_to_be_gone(
+    server: Server, agent: Agent, sender: SendingAgent, *, host: str, is_seen: bool
+) -> None:
+    run_id = await published(server, agent)
+    machine = Report()
+    machine.provenance.machine.host = host
+    await agent.report(run_id, machine)
+
+    async with Reading(server, run_id) as reading:
+        error = await refused(reading, sender.send(refusal("GONE")))
+
+    assert isinstance(error, OutputGoneError)
+    assert await exists(server, run_id) == [is_seen]
 
 
 async def test_what_was_published_anew_meanwhile_is_not_said_to_be_gone(

@@ -157,6 +157,7 @@ class Output:
     description: str = ""
     task_id: str = ""
     location: str = ""
+    """Where `Runner.open_output` finds it: of a path, without a link on its way."""
     create_time: float | None = None
 
 

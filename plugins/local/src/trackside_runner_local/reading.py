@@ -1,6 +1,6 @@
 """Published files and folders of this machine, read in threads of their own.
 
-A disk that hangs holds up those threads and nothing else.
+A disk that hangs holds up those threads and nothing else, not even the end of the process.
 """
 
 import asyncio
@@ -8,13 +8,14 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 from typing import Final, TypeVar
 
 from typing_extensions import override
 
 from trackside_plugin_interface import (
+    EngineUnavailableError,
     FileChangedError,
     FolderFile,
     OpenedFile,
@@ -23,7 +24,9 @@ from trackside_plugin_interface import (
 )
 from trackside_runner_local.opening import open_folder, open_place, refusal
 
-THREADS: Final = 16
+THREADS: Final = 32
+"""More than are read at a time, unless a disk hangs."""
+
 DEEPEST: Final = 32
 """How deep folders are listed: each level holds a descriptor meanwhile."""
 
@@ -34,11 +37,11 @@ class LocalReader:
     """Opens what runs of this machine have published."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(THREADS, "files")
+        self._room = threading.BoundedSemaphore(THREADS)
 
     async def open(self, place: OutputPlace) -> OpenedFile | OpenedFolder:
         """Open a file or a folder; see `Runner.open_output`."""
-        opening = self._threads.submit(self._opened, place)
+        opening = self._begin(lambda: self._opened(place))
         try:
             return await asyncio.wrap_future(opening)
         except asyncio.CancelledError:
@@ -46,12 +49,35 @@ class LocalReader:
             raise
 
     async def do(self, work: Callable[[], T]) -> T:
-        """Return what is done in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        """Return what is done in a thread.
 
-    def close(self) -> None:
-        """Begin nothing more; what hangs is not waited for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        Raises:
+            EngineUnavailableError: Too many threads wait for a disk already.
+        """
+        return await asyncio.wrap_future(self._begin(work))
+
+    def _begin(self, work: Callable[[], T]) -> "Future[T]":
+        if not self._room.acquire(blocking=False):
+            message = "too many files are being read, or a disk does not answer"
+            raise EngineUnavailableError(message)
+        future: Future[T] = Future()
+        # Not of a pool, whose threads the interpreter waits for before it ends.
+        thread = threading.Thread(target=self._run, args=(future, work), name="file", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has none to give
+            self._room.release()
+            raise
+        return future
+
+    def _run(self, future: "Future[T]", work: Callable[[], T]) -> None:
+        try:
+            if future.set_running_or_notify_cancel():
+                future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whoever waits is told, whatever it is
+            future.set_exception(error)
+        finally:
+            self._room.release()
 
     def _opened(self, place: OutputPlace) -> "LocalFile | LocalFolder":
         descriptor = open_place(place.location, place.member)

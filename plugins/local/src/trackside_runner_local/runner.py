@@ -86,10 +86,6 @@ class LocalRunner(Runner):
     async def open_output(self, place: OutputPlace) -> OpenedFile | OpenedFolder:
         return await self._reader.open(place)
 
-    @override
-    async def close(self) -> None:
-        self._reader.close()
-
 
 def _write_launch(folder: str, record: records.Record) -> None:
     try:

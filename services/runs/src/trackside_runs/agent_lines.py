@@ -29,6 +29,7 @@ class AgentLine:
 
     agent_id: str
     connection_id: str
+    host: str
     caller: Caller
     wake: Callable[[], None]
     """Makes the connection look what is to be asked."""

@@ -59,11 +59,29 @@ def close(ledger: Ledger, record: RunRecord, result: run_pb2.ResultSummary | Non
         lifecycle.end_parent_if_done(ledger, record)
 
 
-def note_existence(ledger: Ledger, run_id: str, known: output_pb2.Output, *, exists: bool) -> None:
-    """Note whether an output is still there, unless it was published anew meanwhile."""
+def note_there(ledger: Ledger, run_id: str, known: output_pb2.Output) -> None:
+    """Note that an output is still there, unless it was published anew meanwhile."""
+    if (record := ledger.find(run_id)) is not None:
+        _note_existence(ledger, record, known, exists=True)
+
+
+def note_gone(ledger: Ledger, run_id: str, known: output_pb2.Output, host: str) -> None:
+    """Note that an output is not there any more, as is seen from a host.
+
+    What a program has published on another machine, or in a container, was never to be seen
+    from there, and need not be gone.
+    """
     record = ledger.find(run_id)
     if record is None:
         return
+    provenance = ledger.parts(record).detail("provenance", provenance_pb2.Provenance)
+    if provenance.machine.host in {"", host}:
+        _note_existence(ledger, record, known, exists=False)
+
+
+def _note_existence(
+    ledger: Ledger, record: RunRecord, known: output_pb2.Output, *, exists: bool
+) -> None:
     output = ledger.parts(record).output(known.path)
     if output is None or output.sequence != known.sequence:
         return

@@ -6,7 +6,7 @@ the read before the first byte.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -110,9 +110,9 @@ class OutputReads:
             if opening.HasField("refusal"):
                 error = _error_of(opening.refusal, source, request.offset)
                 if isinstance(error, OutputGoneError):
-                    await self._note_existence(source, exists=False)
+                    await self._note_gone(source, read.line.host)
                 raise error
-            await self._note_existence(source, exists=True)
+            await self._note_there(source)
             parts = _file if opening.HasField("file") else _folder
             async with closing(parts(source, opening, read)) as responses:
                 async for response in responses:
@@ -151,16 +151,21 @@ class OutputReads:
                 raise AgentElsewhereError
         raise AgentAwayError
 
-    async def _note_existence(self, source: _Source, *, exists: bool) -> None:
-        known = source.output
-        if known.exists == exists:
-            return
+    async def _note_there(self, source: _Source) -> None:
+        run_id, known = source.request.run_id, source.output
+        if not known.exists:
+            await self._commit(run_id, lambda ledger: changes.note_there(ledger, run_id, known))
+            known.exists = True
 
-        def note(ledger: Ledger) -> None:
-            changes.note_existence(ledger, source.request.run_id, known, exists=exists)
+    async def _note_gone(self, source: _Source, host: str) -> None:
+        run_id, known = source.request.run_id, source.output
+        if known.exists:
+            await self._commit(
+                run_id, lambda ledger: changes.note_gone(ledger, run_id, known, host)
+            )
 
-        await self._committer.commit(Change([source.request.run_id], note))
-        known.exists = exists
+    async def _commit(self, run_id: str, make: Callable[[Ledger], None]) -> None:
+        await self._committer.commit(Change([run_id], make))
 
 
 async def _file(

@@ -6,7 +6,6 @@ agent acknowledges it. All of it is in the store, so nothing is forgotten with a
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -49,10 +48,17 @@ class _Connection:
 
     connected: Connected
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    is_due: bool = True
+    """Whether the store is to be asked what there is for the agent."""
     assigned: set[str] = field(default_factory=set[str])
     """The runs handed over on this connection."""
     commanded: set[str] = field(default_factory=set[str])
     """The control requests handed over on this connection."""
+
+    def look(self) -> None:
+        """Ask the store now what there is."""
+        self.is_due = True
+        self.wake.set()
 
 
 class RunnersServicer:
@@ -93,7 +99,7 @@ class RunnersServicer:
     def wake(self) -> None:
         """Let every connection look for runs and requests now."""
         for connection in self._connections:
-            connection.wake.set()
+            connection.look()
 
     async def connect(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         hello = parse(runners_service_pb2.ConnectRequest, await anext(requests, b"")).hello
@@ -104,7 +110,13 @@ class RunnersServicer:
         self._connections.add(connection)
         self.wake()  # an earlier connection of this agent is to find out
         reader = asyncio.create_task(self._read(requests, connection))
-        line = AgentLine(hello.agent_id, connected.connection_id, call.caller, connection.wake.set)
+        line = AgentLine(
+            agent_id=hello.agent_id,
+            connection_id=connected.connection_id,
+            host=hello.host,
+            caller=call.caller,
+            wake=connection.wake.set,
+        )
         try:
             welcome = runners_service_pb2.Welcome()
             welcome.lease_duration.FromMilliseconds(round(self._lease_seconds * 1000))
@@ -114,12 +126,11 @@ class RunnersServicer:
                     while line.asks:
                         ask = line.asks.popleft()
                         yield runners_service_pb2.ConnectResponse(read=ask).SerializeToString()
-                    for response in await self._news(connection):
-                        yield response.SerializeToString()
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_LOOK_SECONDS):
-                            await connection.wake.wait()
-                    connection.wake.clear()
+                    if connection.is_due:
+                        connection.is_due = False
+                        for response in await self._news(connection):
+                            yield response.SerializeToString()
+                    await _woken(connection)
             if reader.done():
                 reader.result()
         finally:
@@ -190,7 +201,7 @@ class RunnersServicer:
             # there is still something to claim, in the next round.
             outlook = await self._look(connection)
             if outlook.claimable:
-                connection.wake.set()
+                connection.look()
         news: list[Message] = []
         for run_id in outlook.unstored:
             if run_id not in connection.assigned:
@@ -242,6 +253,16 @@ class RunnersServicer:
 
     async def _commit(self, make: Callable[[Ledger], object]) -> object:
         return await self._committer.commit(Change((), make))
+
+
+async def _woken(connection: _Connection) -> None:
+    """Wait until there is something to do, or it is time to look whether there is."""
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS):
+            await connection.wake.wait()
+    except TimeoutError:
+        connection.is_due = True
+    connection.wake.clear()
 
 
 async def _take(

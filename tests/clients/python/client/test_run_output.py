@@ -346,6 +346,21 @@ class TestDownloading:
         assert [read.member for read in files.reads] == ["", "b"]
         assert names(tmp_path) == ["here/a", "here/b"]
 
+    def test_a_folder_that_has_grown_is_refused_before_it_comes(
+        self, handle: RunHandle, files: PublishedFiles, tmp_path: Path
+    ) -> None:
+        files.publish("folder", {"a": b"aaaa"})
+        folder = handle.outputs().named("folder")
+        files.files["folder"] = {"a": b"aaaa", "b": b"b"}
+
+        with pytest.raises(ConflictError, match="5 bytes, and had 4") as raised:
+            folder.download(tmp_path / "here")
+        reads = len(files.reads)
+        folder.download(tmp_path / "here", accept_changed=True)
+
+        assert (raised.value.reason, reads) == ("OUTPUT_CHANGED", 1)
+        assert names(tmp_path) == ["here/a", "here/b"]
+
     def test_a_damaged_folder_is_not_kept(
         self, handle: RunHandle, files: PublishedFiles, tmp_path: Path
     ) -> None:

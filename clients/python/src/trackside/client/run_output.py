@@ -10,7 +10,13 @@ from typing import BinaryIO, Final, cast
 
 from trackside.client.connection import Connection
 from trackside.client.download import Progress, Source, download_file, download_folder
-from trackside.client.errors import ConflictError, DamagedOutputError, NotFoundError, TracksideError
+from trackside.client.errors import (
+    ConflictError,
+    DamagedOutputError,
+    ErrorFacts,
+    NotFoundError,
+    TracksideError,
+)
 from trackside.client.local_copies import local_copy, local_file, local_pieces
 from trackside.client.output_facts import OutputFacts
 from trackside.client.output_file import RemoteFile
@@ -168,7 +174,7 @@ class RunOutput(OutputFacts):
         accept_changed: bool = False,
         progress: Progress | None = None,
     ) -> Path:
-        """Have it under this very name; else as `download`. `file`: one of a folder's."""
+        """Have it under this very name; else as `download`. `file`: what is below a folder."""
         wanted = _Wanted(file, accept_changed)
         with self._opened(wanted) as opened:
             members = None
@@ -178,13 +184,27 @@ class RunOutput(OutputFacts):
             source = self._source(wanted)
             download_file(source, target, overwrite=overwrite, progress=progress)
         else:
+            if not (file or accept_changed):
+                self._require_size(sum(members.values()))
+            inside = f"{file}/" if file else ""
             sources = {
-                path: (self._source(_Wanted(path)), size) for path, size in sorted(members.items())
+                path: (self._source(_Wanted(inside + path)), size)
+                for path, size in sorted(members.items())
             }
-            checksum = "" if accept_changed else self.checksum
-            key = f"{self._files.run_id}\0{self.path}\0{self.checksum}"
+            checksum = "" if file or accept_changed else self.checksum
+            key = f"{self._files.run_id}\0{self.path}\0{file}\0{self.checksum}"
             download_folder(sources, target, key=key, checksum=checksum, progress=progress)
         return target
+
+    def _require_size(self, size: int) -> None:
+        """Refuse a folder that has grown or shrunk, before all of it has come for nothing.
+
+        Raises:
+            ConflictError: It has.
+        """
+        if size != self.size_bytes:
+            message = f"the folder has {size} bytes, and had {self.size_bytes} when published"
+            raise ConflictError(message, ErrorFacts(reason="OUTPUT_CHANGED"))
 
     def _source(self, wanted: _Wanted) -> Source:
         is_known = not wanted.member and not wanted.accept_changed

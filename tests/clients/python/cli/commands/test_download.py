@@ -64,6 +64,7 @@ def test_it_may_be_called_again(command: Command, files: PublishedFiles) -> None
         (["folder"], ["folder/a", "folder/b/c"]),
         (["folder/"], ["folder/a", "folder/b/c"]),
         (["folder/b/c"], ["folder/b/c"]),
+        (["folder/b"], ["folder/b/c"]),
         (["--to", "there", "model.pt"], ["there/model.pt"]),
     ],
 )

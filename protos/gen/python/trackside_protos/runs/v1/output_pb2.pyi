@@ -90,7 +90,9 @@ class Output(_message.Message):
     late: _builtins.bool
     """Whether it came after the run was sealed. Output only."""
     location: _builtins.str
-    """Where it can be found, an absolute path or an address; may be empty."""
+    """Where it can be found, an absolute path or an address; may be empty. A path must have no
+    link on its way: whoever reads it follows none.
+    """
     sequence: _builtins.int
     """The sequence of its latest change. Output only."""
     @_builtins.property
