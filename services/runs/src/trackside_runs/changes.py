@@ -1,6 +1,12 @@
 """What is changed of a run from outside: its labelling, a parent's closing, what is gone."""
 
-from trackside_protos.runs.v1 import change_pb2, output_pb2, run_pb2, runs_service_pb2
+from trackside_protos.runs.v1 import (
+    change_pb2,
+    output_pb2,
+    provenance_pb2,
+    run_pb2,
+    runs_service_pb2,
+)
 from trackside_runs import lifecycle, offers
 from trackside_runs.errors import ActionNotAllowedError
 from trackside_runs.record import RunRecord
