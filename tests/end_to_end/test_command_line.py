@@ -85,11 +85,18 @@ def test_an_interrupted_follower_detaches_and_the_run_goes_on_until_it_is_killed
     assert "confirmed +" in killed.out
 
 
+_COUNTING = "import time\nfor i in range(40):\n print(i, flush=True); time.sleep(0.1)"
+
+
+@pytest.mark.parametrize("command", ["run", "logs"])
 def test_a_follower_misses_nothing_while_the_server_is_dead(
-    installation: WholeInstallation,
+    command: str, installation: WholeInstallation
 ) -> None:
-    code = "import sys, time\nfor i in range(40):\n print(i, flush=True); time.sleep(0.1)"
-    following = installation.open("run", sys.executable, "-c", code)
+    words = ["run", sys.executable, "-c", _COUNTING]
+    if command == "logs":
+        started = installation.command("run", "-d", "-o", "name", *words[1:])
+        words = ["logs", "-f", started.out.strip()]
+    following = installation.open(*words)
     assert following.stdout is not None
     first = [following.stdout.readline() for _ in range(5)]
 

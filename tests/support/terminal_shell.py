@@ -70,12 +70,20 @@ class TerminalShell:
         Raises:
             AssertionError: It does not come to hold.
         """
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        held = self.comes_to(condition, within=_PATIENCE_SECONDS)
+        assert held, f"still waiting after {_PATIENCE_SECONDS:g} s:\n{self.written}"
+
+    def comes_to(self, condition: Callable[[], bool], *, within: float) -> bool:
+        """Read what the shell writes until the condition holds; return whether it does in time."""
+        deadline = time.monotonic() + within
         while not condition():
-            ready, _, _ = select.select([self._ours], [], [], deadline - time.monotonic())
-            assert ready, f"still waiting after {_PATIENCE_SECONDS:g} s:\n{self.written}"
+            left = max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select([self._ours], [], [], left)
+            if not ready:
+                return False
             text = os.read(self._ours, 1 << 16).decode(errors="replace")
             self.written += text.replace("\r\n", "\n")
+        return True
 
     def finished(self) -> str:
         """Wait for the next prompt and return what was written before it."""

@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -119,3 +120,21 @@ def test_a_reader_that_goes_away_is_no_failure() -> None:
 
     assert said == b""
     assert process.returncode == 141
+
+
+def test_an_interrupt_while_starting_ends_the_command_without_a_word() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'click':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from trackside.cli.entry import main; main()"
+    )
+
+    done = subprocess.run(  # noqa: S603  # our own interpreter
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
