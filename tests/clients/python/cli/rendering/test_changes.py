@@ -1,7 +1,7 @@
 from support.example_runs import child, failed_child
 from trackside.cli.paint import Paint
 from trackside.cli.rendering.changes import RunChanges
-from trackside_protos.runs.v1.run_pb2 import Progress, Run
+from trackside_protos.runs.v1.run_pb2 import ErrorReport, Progress, Run
 from trackside_protos.runs.v1.run_state_pb2 import Condition, ConditionKind, RunState, StateReason
 
 
@@ -23,6 +23,14 @@ def test_an_end_is_said_with_its_cause() -> None:
     assert lines == [
         "epsilon=0.5 FAILED EXIT_CODE, exit 3, 12 s, ValueError: epsilon is too large\\nat most 0.4"
     ]
+
+
+def test_a_refusal_is_said_once() -> None:
+    cause = "command '/tmp' is a directory"
+    error = ErrorReport(kind="LaunchRefused", message=cause)
+    refused = Run(state=RunState.RUN_STATE_FAILED, state_message=cause, error=error)
+
+    assert RunChanges("", Paint()).lines(refused, 0.0) == [f"FAILED {cause}"]
 
 
 def test_progress_is_said_when_it_changes_but_not_too_often() -> None:

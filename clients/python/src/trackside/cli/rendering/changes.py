@@ -50,9 +50,15 @@ class RunChanges:
         if has_ended(run):
             exit_ = "" if run.state_message else exit_text(run)
             why += [f"exit {exit_}" if exit_ else "", duration_text(run), result_text(run.result)]
-            why.append(f"{run.error.kind}: {run.error.message}" if run.HasField("error") else "")
+            why.append(_error_text(run))
         said = ", ".join(harmless(part) for part in why if part)
         return f"{word} {said}" if said else word
+
+
+def _error_text(run: Run) -> str:
+    """Return the error with its kind, unless it says what the state says already."""
+    is_news = run.HasField("error") and run.error.message != run.state_message
+    return f"{run.error.kind}: {run.error.message}" if is_news else ""
 
 
 def _progress(run: Run) -> str:
