@@ -29,15 +29,14 @@ class MemorySpool:
         default_factory=list[tuple[Service, Sequence[Item], bytes]]
     )
 
+    is_connected: bool = True
+    gather_seconds: float = 0.2
+
     def append(self, service: Service, items: Sequence[Item], note: bytes) -> None:
-        if items:
-            self.appended.append((service, items, note))
+        self.appended.append((service, items, note))
 
     def is_crowded(self) -> bool:
         return False
-
-    def is_connected(self) -> bool:
-        return True
 
     def reports(self) -> list[RunReport]:
         return [
@@ -121,7 +120,7 @@ async def test_a_piece_with_very_many_lines_makes_batches_of_bounded_size() -> N
 async def test_heartbeat_is_not_spooled_while_nobody_listens() -> None:
     spool = MemorySpool()
     reporter = reporter_on(spool, b"")
-    spool.is_connected = lambda: False
+    spool.is_connected = False
 
     reporter.heartbeat()
     reporter.end(())

@@ -12,7 +12,7 @@ import pytest
 
 from support.local_runs import LocalRun, until
 from trackside_plugin_interface import Ending, EndReason, EngineUnavailableError, Handle
-from trackside_runner_local.processes import is_alive, send
+from trackside_runner_local.processes import identify, is_alive, send
 
 Runs = Callable[..., LocalRun]
 Kill = Callable[[LocalRun], None]
@@ -36,6 +36,17 @@ def clean_up(number, frame):
 signal.signal(signal.SIGTERM, clean_up)
 os.write(1, b"up\\n")
 while True: time.sleep(0.05)
+"""
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    code = "import os, sys, time; f = open('draft', 'w'); f.write(str(os.getpid())); f.close();" \\
+        "os.rename('draft', sys.argv[1]); time.sleep(600)"
+    os.execve(sys.executable, [sys.executable, "-c", code, sys.argv[1]], {})
+time.sleep(600)
 """
 HIDES = """
 import os, time
@@ -182,6 +193,23 @@ async def test_kill_finds_processes_in_sessions_of_their_own(runs: Runs, kill: K
 
     await run.runner.kill(handle)
 
+    assert run.processes() == set()
+
+
+@each_way
+async def test_kill_finds_a_daemon_that_put_its_environment_away(
+    runs: Runs, tmp_path: Path, kill: Kill
+) -> None:
+    run = runs(DAEMON, tmp_path / "daemon")
+    handle = await run.launch()
+    await until((tmp_path / "daemon").exists)
+    daemon = identify(int((tmp_path / "daemon").read_text()))
+    await until(lambda: [daemon.pid, daemon.start_ticks] in run.record("state.json")["processes"])
+    kill(run)
+
+    await run.runner.kill(handle)
+
+    assert not is_alive(daemon)
     assert run.processes() == set()
 
 

@@ -21,20 +21,36 @@ CROWDED_BYTES: Final = 64 << 20
 
 CHECK_SECONDS: Final = 1.0
 
+GATHER_SECONDS: Final = 0.2
+"""How long what a run says is gathered before it is spooled as one batch."""
+
+GATHER_SECONDS_A_RUN: Final = 0.0025
+LONGEST_GATHERING: Final = 1.0
+"""With many runs for longer, for each batch costs something: with 200 for half a second."""
+
 
 class Spool:
     """What is on its way of one run."""
 
-    def __init__(
-        self, outbox: Outbox, is_connected: Callable[[], bool], has_company: Callable[[], bool]
-    ) -> None:
-        self.is_connected = is_connected
-        """Whether the server answered last time."""
-        self.has_company = has_company
-        """Whether something that the run's programs have left is still to be delivered."""
+    def __init__(self, outbox: Outbox, sender: "Sender") -> None:
         self._outbox = outbox
+        self._sender = sender
         self._checked = 0.0
         self._crowded = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server answered last time."""
+        return self._sender.is_connected
+
+    @property
+    def gather_seconds(self) -> float:
+        """How long to gather what is said before it is added."""
+        return self._sender.gather_seconds
+
+    def has_company(self) -> bool:
+        """Return whether something that the run's programs have left is still to be delivered."""
+        return self._sender.has_company(self._outbox.identity.run_id)
 
     @property
     def note(self) -> bytes:
@@ -48,6 +64,7 @@ class Spool:
     def close(self) -> None:
         """Say that nothing more comes."""
         self._outbox.close()
+        self._sender.note_closed(self._outbox.identity.run_id)
 
     def is_crowded(self) -> bool:
         """Return whether so much waits for delivery that reading more output should wait too."""
@@ -80,13 +97,28 @@ class Sender:
         self._delivery = Delivery(location, on_control=on_control, on_warning=on_warning)
         self._agent_id = agent_id
         self._epoch = epoch
+        self._open: set[str] = set()
 
     def open(self, run_id: str) -> Spool:
         """Return the spool of a run that is held; call it once a run."""
         outbox = self._delivery.open(run_id, self._agent_id, epoch=self._epoch, durable=True)
-        return Spool(
-            outbox, lambda: self._delivery.reach.connected, lambda: self._has_company(run_id)
-        )
+        self._open.add(run_id)
+        return Spool(outbox, self)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the server answered last time."""
+        return self._delivery.reach.connected
+
+    @property
+    def gather_seconds(self) -> float:
+        """How long each spool's batches are gathered."""
+        many = min(LONGEST_GATHERING, GATHER_SECONDS_A_RUN * len(self._open))
+        return max(GATHER_SECONDS, many)
+
+    def note_closed(self, run_id: str) -> None:
+        """Take in that the spool of a run was closed."""
+        self._open.discard(run_id)
 
     def is_open(self, run_id: str) -> bool:
         """Return whether an earlier start has left a spool of a run that it did not close."""
@@ -99,7 +131,7 @@ class Sender:
         # A launched program is not told the agent's home.
         self._delivery.adopt_run(run_id, home=default_home())
 
-    def _has_company(self, run_id: str) -> bool:
+    def has_company(self, run_id: str) -> bool:
         """Take over what ended programs of a run have left, and return whether some still is."""
         self.deliver_rest(run_id)
         return any(

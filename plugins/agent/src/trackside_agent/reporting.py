@@ -15,7 +15,7 @@ import base64
 import json
 import time as clock
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from google.protobuf.message import Message
@@ -49,7 +49,6 @@ from trackside_protos.runs.v1.report_pb2 import (
     StateReport,
 )
 
-FLUSH_SECONDS: Final = 0.2
 USAGE_SECONDS: Final = 10.0
 """What a run uses is passed on at most so often, and at its end."""
 
@@ -92,7 +91,17 @@ class Note:
 
     def encode(self) -> bytes:
         """Return the note as bytes."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode()
+        reading = self.reading
+        facts = {  # not `asdict`, which takes half of the time that a batch takes
+            "reading": {
+                "position": reading.position,
+                "skip": reading.skip,
+                "lines": reading.lines,
+            },
+            "said": self.said,
+            "ended": self.ended,
+        }
+        return json.dumps(facts, separators=(",", ":")).encode()
 
 
 class SpoolingReporter(Reporter):
@@ -250,7 +259,7 @@ class SpoolingReporter(Reporter):
 
     def heartbeat(self) -> None:
         """Say that all is well, unless that could not be said now."""
-        if self._spool.is_connected():
+        if self._spool.is_connected:
             self.report(RunReport(heartbeat=Heartbeat()))
 
     def end(self, reports: Iterable[RunReport]) -> None:
@@ -338,7 +347,8 @@ class SpoolingReporter(Reporter):
         if now:
             self.flush()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_late)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._spool.gather_seconds, self._flush_late)
 
     def _flush_late(self) -> None:
         self._timer = None

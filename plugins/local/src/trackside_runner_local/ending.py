@@ -64,8 +64,10 @@ async def kill(run_id: str, folder: str) -> None:
                 await _have_it_killed(folder, start, presence)
                 if presence.ended.is_set():
                     continue  # it has ended, or its supervisors were killed meanwhile
-            command, marker = Process.of(start["process"]), processes.marker(run_id)
-            await _end_without_supervisor(partial(processes.of_run, command, marker))
+            state = records.read_if_there(folder, records.STATE)
+            known = [Process.of(start["process"]), *processes.listed(state.get("processes"))]
+            find = partial(processes.of_run, known, processes.marker(run_id))
+            await _end_without_supervisor(find)
             # One after the other: who stands by, and does not hang, writes down the end.
             for process in supervisors(folder, start):
                 if not presence.ended.is_set():

@@ -2,7 +2,8 @@
 
 A supervisor that started the command, and the one that stood by, are subreapers: whatever loses
 its parent becomes their child, so that none escapes and each tells how it ended. One that was
-started after both were killed has no children, and finds the processes by what is known of them.
+started after both were killed has no children: it knows the command, what the others last saw
+below it, and the mark that all have in their environment unless they put it away.
 """
 
 import fcntl
@@ -10,7 +11,7 @@ import os
 import resource
 import select
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from trackside_runner_local import meter, processes
 from trackside_runner_local.processes import Process, ProcessGoneError
@@ -93,10 +94,13 @@ class Strangers:
 
     patience_milliseconds = SHORT_MILLISECONDS
 
-    def __init__(self, command: Process, marker: str, on_end: Ended) -> None:
+    def __init__(
+        self, command: Process, marker: str, on_end: Ended, known: Iterable[Process]
+    ) -> None:
         self._command = command
         self._marker = marker
         self._on_end = on_end
+        self._known = {command, *known}
         self._poll = select.poll()
         self._descriptor = -1
         self._has_ended = False
@@ -114,12 +118,15 @@ class Strangers:
         return not self._has_ended or bool(self.find())
 
     def pids(self) -> list[int]:
-        """Return the numbers of the processes that still have their parents."""
-        return [] if self._has_ended else [self._command.pid, *meter.below(self._command.pid)]
+        """Return the numbers of the processes that are known, and of those below them."""
+        known = [one.pid for one in self._known if processes.is_alive(one)]
+        pids = {*known, *(pid for one in known for pid in meter.below(one))}
+        self._known = processes.identified(pids)
+        return list(pids)
 
     def find(self) -> set[Process]:
         """Return the processes, as far as they can be told from others."""
-        return processes.of_run(self._command, self._marker)
+        return processes.of_run(self._known, self._marker)
 
 
 def _seen_end(process: Process, descriptor: int) -> Exit:

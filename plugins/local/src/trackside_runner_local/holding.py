@@ -38,13 +38,15 @@ class Supervisor:
     def __init__(self, folder: str, hold: Hold, *, is_ancestor: bool) -> None:
         launch, start = records.read(folder, records.LAUNCH), records.read(folder, records.START)
         command, marker = Process.of(start["process"]), processes.marker(str(launch["run_id"]))
+        state = records.read_if_there(folder, records.STATE)
+        self._known = processes.listed(state.get("processes"))
         now = time.monotonic()
         self._folder = folder
         self._fate = Fate(now, _number(launch["time_limit_seconds"]))
         self._family = (
             Children(command, marker, self._note_end, self._note_reaped)
             if is_ancestor
-            else Strangers(command, marker, self._note_end)
+            else Strangers(command, marker, self._note_end, self._known)
         )
         self._meter = Meter(self._family.pids, _whole_number(launch["memory_limit_bytes"]))
         self._output = FrameWriter(f"{folder}/{records.OUTPUT}")
@@ -83,6 +85,7 @@ class Supervisor:
             "supervisor": [self._own.pid, self._own.start_ticks],
             "fate": self._fate.facts(),
             "exit": self._exit,
+            "processes": sorted([one.pid, one.start_ticks] for one in self._known),
         }
         if state != self._written:
             self._written = state
@@ -141,6 +144,7 @@ class Supervisor:
         now, limit = time.monotonic(), self._meter.memory_limit_bytes
         if now >= self._meter.next_time:
             held = self._meter.measure()
+            self._known = list(processes.identified(self._family.pids()))
             if limit is not None:
                 self._fate.note_memory(now, held, limit)
         if now >= self._usage_time:

@@ -40,6 +40,11 @@ class Process:
         return hash((self.pid, self.start_ticks))
 
 
+def listed(numbers: object) -> list[Process]:
+    """Return the processes that a record lists, none if it does not."""
+    return [Process.of(one) for one in numbers] if isinstance(numbers, list) else []  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - pairs of numbers, as the supervisor wrote them
+
+
 class ProcessGoneError(Exception):
     """The process has ended."""
 
@@ -144,11 +149,20 @@ def marker(run_id: str) -> str:
     return f"TRACKSIDE_RUN_ID={run_id}"
 
 
-def of_run(command: Process, mark: str) -> set[Process]:
-    """Return the processes of a run: the command, those with its mark, and what they started."""
-    found = marked(mark)
-    if is_alive(command):
-        found.add(command)
+def identified(pids: Iterable[int]) -> set[Process]:
+    """Return those of the processes with these numbers that are alive."""
+    found: set[Process] = set()
+    for pid in pids:
+        try:
+            found.add(identify(pid))
+        except ProcessGoneError:
+            continue
+    return found
+
+
+def of_run(known: Iterable[Process], mark: str) -> set[Process]:
+    """Return the processes of a run: those known, those with its mark, and what they started."""
+    found = marked(mark) | {one for one in known if is_alive(one)}
     return found | descendants([one.pid for one in found])
 
 

@@ -65,8 +65,9 @@ def _start(folder: str, hold: Hold) -> None:
         _start_and_hold(folder, hold, own)
         return
     _let_go_of_whoever_launched_us()
-    os.waitpid(second, 0)
-    if records.exists(folder, records.START) and not records.exists(folder, records.EXIT):
+    _, status = os.waitpid(second, 0)
+    has_begun = records.exists(folder, records.START)
+    if status and has_begun and not records.exists(folder, records.EXIT):
         _go_on(folder, hold, is_ancestor=True)
 
 
