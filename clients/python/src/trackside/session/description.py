@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trackside.session import provenance
+from trackside.session.hiding import hide_secrets
 from trackside.session.speaker import Speaker
 from trackside.session.values import printable, struct_of, texts_of, value_of
 from trackside_protos.runs.v1.provenance_pb2 import Provenance, Source
@@ -30,10 +31,11 @@ class Description(Speaker):
         return dict(self._parameters)
 
     def set_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Set further parameters."""
+        """Set further parameters. Secrets among them are masked before they are kept."""
         report = RunReport()
         for key, value in parameters.items():
             report.attributes.parameters[printable(str(key))].CopyFrom(value_of(value))
+        hide_secrets(report.attributes.parameters, self._mask)
         self._parameters = {**(self._parameters or {}), **parameters}
         self._report(report)
 
@@ -66,8 +68,10 @@ class Description(Speaker):
         self._report(RunReport(provenance=Provenance(source=source)))
 
     def set_config(self, config: Mapping[str, Any]) -> None:
-        """Set the resolved configuration, of any depth."""
-        self._report(RunReport(provenance=Provenance(configuration=struct_of(config))))
+        """Set the resolved configuration, of any depth; replaces what was set before."""
+        configuration = struct_of(config)
+        hide_secrets(configuration.fields, self._mask)
+        self._report(RunReport(provenance=Provenance(configuration=configuration)))
 
     def result(
         self,

@@ -28,3 +28,7 @@ class Speaker:
     def _complain(self, text: str) -> None:
         if self._reporter is not None:
             self._reporter.complain(text)
+
+    def _mask(self, text: str) -> str:
+        """Return the text with every secret of the environment masked."""
+        return text if self._reporter is None else self._reporter.masker.text(text)

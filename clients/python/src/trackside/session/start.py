@@ -1,15 +1,18 @@
 """Begins runs: `start_run`."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from trackside.capture.masking import Masker, secrets_of
 from trackside.identifiers import new_identifier
 from trackside.location import discover
 from trackside.session import provenance
 from trackside.session.guests import let_runs_be_sent
+from trackside.session.hiding import hide_secrets
 from trackside.session.mode import Mode, launched_run_id, mode
 from trackside.session.open_runs import open_runs
 from trackside.session.reporter import HEARTBEAT_SECONDS, Reporter
@@ -89,6 +92,7 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
     run.heartbeat_interval.seconds = HEARTBEAT_SECONDS
     for key, value in (params or {}).items():
         run.parameters[printable(str(key))].CopyFrom(value_of(value))
+    hide_secrets(run.parameters, Masker(secrets_of(os.environ)).text)
     if chosen is Mode.DISABLED:
         opened = silent_run(run.run_id, run.name)
     elif launched:
@@ -149,6 +153,7 @@ def _open(
     run = Run(message.run_id, message.name, reporter, reporter.recorder)
     if config:
         about.configuration.CopyFrom(struct_of(config))
+        hide_secrets(about.configuration.fields, reporter.masker.text)
     if about.ByteSize():
         first.append(RunReport(provenance=about))
     now = time.time_ns()
