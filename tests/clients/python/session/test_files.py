@@ -58,3 +58,13 @@ def test_an_output_is_named_from_where_the_run_works(tmp_path: Path) -> None:
 
     assert (inside.path, outside.path) == (os.path.join("reports", "index.html"), str(file))  # noqa: PTH118 - as text
     assert (inside.location, inside.media_type, inside.exists) == (str(file), "text/html", True)
+
+
+def test_devices_and_pipes_are_not_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    for path in (Path("/dev/zero"), pipe):
+        assert not files.output_of(path, tmp_path).exists
+        with pytest.raises(OSError, match="neither a file nor a folder"):
+            files.contents_of(path)

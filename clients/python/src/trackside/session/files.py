@@ -1,5 +1,6 @@
 """Files and folders, described: kind, size, compressed size, checksum."""
 
+import errno
 import hashlib
 import mimetypes
 import zlib
@@ -29,7 +30,7 @@ def output_of(path: Path, base: Path) -> Output:
     )
     try:
         output.size_bytes = size_of(absolute)
-        output.exists = True
+        output.exists = _can_be_read(absolute)
     except OSError:
         output.exists = False
     return output
@@ -76,7 +77,14 @@ def contents_of(path: Path) -> Contents:
     return Contents(size, compressed, f"sha256:{digest.hexdigest()}")
 
 
+def _can_be_read(path: Path) -> bool:
+    """Return whether it is a file or folder: a device may have no end, a pipe no beginning."""
+    return path.is_file() or path.is_dir()
+
+
 def _contents_of_file(path: Path) -> Contents:
+    if not _can_be_read(path):
+        raise OSError(errno.EINVAL, "it is neither a file nor a folder", str(path))
     digest = hashlib.sha256()
     squeezer = zlib.compressobj() if path.stat().st_size <= _MOST_COMPRESSED else None
     size = compressed = 0

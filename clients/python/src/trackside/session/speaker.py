@@ -25,7 +25,8 @@ class Speaker:
         report.time.FromNanoseconds(time_ns())
         self._recorder.add_report(report)
 
-    def _complain(self, text: str) -> None:
+    def complain(self, text: str) -> None:
+        """Say once in the run's own log what did not work out."""
         if self._reporter is not None:
             self._reporter.complain(text)
 
