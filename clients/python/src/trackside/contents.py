@@ -4,6 +4,7 @@ A link below a folder is not of the folder: it is neither followed nor counted, 
 what else is no plain file, or has a name that is no UTF-8.
 """
 
+import errno
 import hashlib
 import os
 import zlib
@@ -24,6 +25,11 @@ class Contents:
     compressed_bytes: int | None
     """As a zip archive has it; None of what is too large to be compressed by the way."""
     checksum: str
+
+
+def can_be_read(path: Path) -> bool:
+    """Return whether it is a file or folder: a device may have no end, a pipe no beginning."""
+    return path.is_file() or path.is_dir()
 
 
 def size_of(path: Path) -> int:
@@ -96,6 +102,8 @@ def hash_file(path: Path, update: Callable[[bytes], object]) -> int:
 
 
 def _contents_of_file(path: Path) -> Contents:
+    if not can_be_read(path):
+        raise OSError(errno.EINVAL, "it is neither a file nor a folder", str(path))
     digest = hashlib.sha256()
     squeezer = zlib.compressobj() if path.stat().st_size <= _MOST_COMPRESSED else None
     compressed = 0

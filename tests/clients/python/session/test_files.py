@@ -1,6 +1,9 @@
 import os
 from pathlib import Path
 
+import pytest
+
+from trackside.contents import contents_of
 from trackside.session import files
 
 
@@ -46,3 +49,13 @@ def test_any_name_can_be_told(tmp_path: Path) -> None:
 
         assert output.path.isprintable()
         assert output.exists
+
+
+def test_devices_and_pipes_are_not_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    for path in (Path("/dev/zero"), pipe):
+        assert not files.output_of(path, tmp_path).exists
+        with pytest.raises(OSError, match="neither a file nor a folder"):
+            contents_of(path)

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from trackside.session import provenance
+from trackside.session.fitting import fit, fit_configuration
+from trackside.session.hiding import hide_secrets
 from trackside.session.speaker import Speaker
-from trackside.session.values import printable, struct_of, texts_of, value_of
+from trackside.session.values import printable, struct_of, value_of
 from trackside_protos.runs.v1.provenance_pb2 import Provenance, Source
 from trackside_protos.runs.v1.report_pb2 import RunReport
 from trackside_protos.runs.v1.run_pb2 import ResultSummary
@@ -26,27 +28,32 @@ class Description(Speaker):
         if self._parameters is None:
             from trackside.session.launched import parameters_of  # noqa: PLC0415 - imports grpc
 
-            self._parameters = parameters_of(self.run_id, self._complain)
+            self._parameters = parameters_of(self.run_id, self.complain)
         return dict(self._parameters)
 
     def set_parameters(self, parameters: Mapping[str, Any]) -> None:
-        """Set further parameters."""
+        """Set further parameters. Secrets among them are masked before they are kept."""
         report = RunReport()
         for key, value in parameters.items():
             report.attributes.parameters[printable(str(key))].CopyFrom(value_of(value))
+        hide_secrets(report.attributes.parameters, self._mask)
+        fit(report.attributes, self.complain)
         self._parameters = {**(self._parameters or {}), **parameters}
         self._report(report)
 
     def add_tags(self, *tags: str) -> None:
         """Add tags."""
         report = RunReport()
-        report.attributes.tags.extend(printable(tag) for tag in tags)
+        report.attributes.tags.extend(printable(str(tag)) for tag in tags)
+        fit(report.attributes, self.complain)
         self._report(report)
 
     def set_labels(self, **labels: object) -> None:
         """Set labels."""
         report = RunReport()
-        report.attributes.labels.update(texts_of(labels))
+        pairs = labels.items()
+        report.attributes.labels.update({key: printable(str(value)) for key, value in pairs})
+        fit(report.attributes, self.complain)
         self._report(report)
 
     def set_source(
@@ -66,8 +73,11 @@ class Description(Speaker):
         self._report(RunReport(provenance=Provenance(source=source)))
 
     def set_config(self, config: Mapping[str, Any]) -> None:
-        """Set the resolved configuration, of any depth."""
-        self._report(RunReport(provenance=Provenance(configuration=struct_of(config))))
+        """Set the resolved configuration, of any depth; replaces what was set before."""
+        configuration = struct_of(config)
+        hide_secrets(configuration.fields, self._mask)
+        fit_configuration(configuration, self.complain)
+        self._report(RunReport(provenance=Provenance(configuration=configuration)))
 
     def result(
         self,

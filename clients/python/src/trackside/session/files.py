@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from trackside.contents import size_of
+from trackside.contents import can_be_read, size_of
 from trackside.session.values import printable
 from trackside_protos.runs.v1.output_pb2 import Output, OutputKind
 
@@ -35,7 +35,7 @@ def output_of(path: Path, base: Path) -> Output:
     )
     try:
         output.size_bytes = size_of(real)
-        output.exists = True
+        output.exists = can_be_read(real)
     except OSError:
         output.exists = False
     return output

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from trackside.contents import contents_of
 from trackside.session import files
@@ -13,12 +13,10 @@ from trackside.session.place import here
 from trackside.session.recorder import Recorder
 from trackside.session.reporter import Reporter
 from trackside.session.speaker import Speaker
-from trackside.session.values import printable
+from trackside.session.values import one_line, sentence
 from trackside_protos.runs.v1.output_pb2 import Output
 from trackside_protos.runs.v1.provenance_pb2 import Dataset, Provenance
 from trackside_protos.runs.v1.report_pb2 import RunReport
-
-_LONGEST_LINE: Final = 1_024
 
 
 class Material(Speaker):
@@ -51,7 +49,7 @@ class Material(Speaker):
             run.dataset("features", frame)
             ```
         """
-        dataset = Dataset(name=printable(name), fingerprint=fingerprint)
+        dataset = Dataset(name=one_line(name), fingerprint=fingerprint)
         path = Path(data) if isinstance(data, str | Path) else None
         if path is not None:
             dataset.location = str(path.absolute())
@@ -83,7 +81,7 @@ class Material(Speaker):
         """
         place = Path(path)
         output = files.output_of(place, Path.cwd())
-        output.description = printable(description)[:_LONGEST_LINE]
+        output.description = sentence(description)
         output.task_id = here(self.run_id).task_id
         if kind:
             output.kind = files.KINDS[kind]
@@ -109,7 +107,7 @@ class Material(Speaker):
         try:
             describe()
         except (OSError, TypeError, ValueError) as error:
-            self._complain(f"the data set {dataset.name!r} has no fingerprint: {error}")
+            self.complain(f"the data set {dataset.name!r} has no fingerprint: {error}")
 
     def _report_datasets(self) -> None:
         known = list(self._datasets.values())  # the thread of the errands may add one

@@ -9,12 +9,11 @@ from trackside.capture.logging_tap import LoggedRecord, LoggingTap
 from trackside.session.place import here
 from trackside.session.recorder import LineDraft
 from trackside.session.speaker import Speaker
-from trackside.session.values import printable
+from trackside.session.values import printable, sentence
 from trackside_protos.logs.v1.log_entry_pb2 import LogLevel
 from trackside_protos.runs.v1.report_pb2 import ProgressReport, RunReport
 
 _PLAIN: Final = frozenset({float, int, bool})
-_LONGEST_LINE: Final = 1_024
 
 
 class Narration(Speaker):
@@ -45,7 +44,7 @@ class Narration(Speaker):
                     break
             self._recorder.add_points((now, taken, step, context and dict(context)))
         except Exception as error:  # noqa: BLE001 - a metric must never end the work
-            self._complain(f"log() got what it cannot take: {type(error).__name__}: {error}")
+            self.complain(f"log() got what it cannot take: {type(error).__name__}: {error}")
 
     def debug(self, message: object, /, **context: object) -> None:
         """Add a log entry of level DEBUG."""
@@ -65,7 +64,7 @@ class Narration(Speaker):
 
     def progress_message(self, message: str) -> None:
         """Say in one line what the run does now."""
-        progress = ProgressReport(message=printable(message)[:_LONGEST_LINE])
+        progress = ProgressReport(message=sentence(message))
         self._report(RunReport(progress=progress))
 
     # For this package.

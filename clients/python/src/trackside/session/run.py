@@ -134,7 +134,7 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
                 self._reporter.stop_capture()
                 self._reporter.close(self._last_reports(outcome, self._reporter))
             except Exception as failure:  # noqa: BLE001 - the program's own end is what counts
-                self._complain(f"{type(failure).__name__}: {failure}")
+                self.complain(f"{type(failure).__name__}: {failure}")
         self._recorder.mute()
 
     def _last_reports(self, outcome: Outcome, reporter: Reporter) -> list[RunReport]:

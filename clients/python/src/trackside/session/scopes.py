@@ -13,11 +13,11 @@ from trackside.session.decorating import Arguments, Returned, decorated
 from trackside.session.failure import FailurePlace
 from trackside.session.place import Labelled, Visit, here
 from trackside.session.recorder import Recorder
-from trackside.session.values import printable, texts_of
+from trackside.session.values import one_line, sentence, texts_of, whole
 from trackside_protos.runs.v1 import scope_pb2
 from trackside_protos.runs.v1.report_pb2 import RunReport
 
-_LONGEST_MESSAGE: Final = 1_024
+_LONGEST_NAME: Final = 100
 
 
 class Scope(Labelled, Block["Scope"]):
@@ -42,7 +42,7 @@ class Scope(Labelled, Block["Scope"]):
         self._is_pattern = False
         outer = here(run_id)
         self._run_id = run_id
-        self.name = printable(name.replace("/", "_")) or "scope"
+        self.name = one_line(name.replace("/", "_"), _LONGEST_NAME) or "scope"
         """Its own name."""
         self._recorder = recorder
         self._failures = failures
@@ -76,18 +76,18 @@ class Scope(Labelled, Block["Scope"]):
 
     def advance(self, count: int = 1, *, message: str | None = None) -> None:
         """Say that items have ended, and what is done next."""
-        self.update(completed=self._report.completed_count + count, message=message)
+        self.update(completed=self._report.completed_count + whole(count, 0), message=message)
 
     def update(
         self, *, completed: int | None = None, total: int | None = None, message: str | None = None
     ) -> None:
         """Say how many items have ended, how many there are, what is done now."""
         if completed is not None:
-            self._report.completed_count = max(0, completed)
+            self._report.completed_count = whole(completed, self._report.completed_count)
         if total is not None:
-            self._report.total_count = max(0, total)
+            self._report.total_count = whole(total, self._report.total_count)
         if message is not None:
-            self._report.message = printable(message)[:_LONGEST_MESSAGE]
+            self._report.message = sentence(message)
         self._touch()
 
     def end(self) -> None:
@@ -136,10 +136,10 @@ def new_scope(
 ) -> scope_pb2.Scope:
     """Return the report of a scope at nothing."""
     report = scope_pb2.Scope(
-        unit=printable(unit),
-        message=printable(message)[:_LONGEST_MESSAGE],
+        unit=one_line(unit, 64),
+        message=sentence(message),
         context=texts_of(context),
     )
     if total is not None:
-        report.total_count = max(0, total)
+        report.total_count = whole(total, 0)
     return report

@@ -25,6 +25,11 @@ class Speaker:
         report.time.FromNanoseconds(time_ns())
         self._recorder.add_report(report)
 
-    def _complain(self, text: str) -> None:
+    def complain(self, text: str) -> None:
+        """Say once in the run's own log what did not work out."""
         if self._reporter is not None:
             self._reporter.complain(text)
+
+    def _mask(self, text: str) -> str:
+        """Return the text with every secret of the environment masked."""
+        return text if self._reporter is None else self._reporter.masker.text(text)

@@ -1,21 +1,25 @@
 """Begins runs: `start_run`."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from trackside.capture.masking import Masker, secrets_of
 from trackside.identifiers import new_identifier
 from trackside.location import discover
 from trackside.session import provenance
+from trackside.session.fitting import fit, fit_configuration
 from trackside.session.guests import let_runs_be_sent
+from trackside.session.hiding import hide_secrets
 from trackside.session.mode import Mode, launched_run_id, mode
 from trackside.session.open_runs import open_runs
 from trackside.session.reporter import HEARTBEAT_SECONDS, Reporter
 from trackside.session.run import Run, silent_run
 from trackside.session.system_metrics import INTERVAL_SECONDS
-from trackside.session.values import printable, struct_of, texts_of, value_of
+from trackside.session.values import one_line, printable, struct_of, value_of
 from trackside_protos.runs.v1.provenance_pb2 import Provenance
 from trackside_protos.runs.v1.report_pb2 import AttributesReport, RunReport, StateReport
 from trackside_protos.runs.v1.run_pb2 import Run as RunMessage
@@ -76,10 +80,10 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
     launched = launched_run_id()
     run = RunMessage(
         run_id=launched or new_identifier(),
-        name=printable(name) or _program_name(),
+        name=one_line(name) or _program_name(),
         project=project,
         tags=[printable(str(tag)) for tag in tags],
-        labels=texts_of(labels),
+        labels={printable(str(k)): printable(str(v)) for k, v in (labels or {}).items()},
         notes=printable(notes),
         description=printable(description),
         termination_protection=termination_protection,
@@ -89,6 +93,9 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
     run.heartbeat_interval.seconds = HEARTBEAT_SECONDS
     for key, value in (params or {}).items():
         run.parameters[printable(str(key))].CopyFrom(value_of(value))
+    hide_secrets(run.parameters, Masker(secrets_of(os.environ)).text)
+    complaints: list[str] = []
+    fit(run, complaints.append)
     if chosen is Mode.DISABLED:
         opened = silent_run(run.run_id, run.name)
     elif launched:
@@ -100,6 +107,8 @@ def start_run(  # noqa: PLR0913 - what people may say of a run, all by name
         opened = _create(run, reporter, config, capture=capture)
     if params is not None or not launched:
         opened.know_parameters(params or {})
+    for complaint in complaints:
+        opened.complain(complaint)
     return opened
 
 
@@ -149,6 +158,8 @@ def _open(
     run = Run(message.run_id, message.name, reporter, reporter.recorder)
     if config:
         about.configuration.CopyFrom(struct_of(config))
+        hide_secrets(about.configuration.fields, reporter.masker.text)
+        fit_configuration(about.configuration, reporter.complain)
     if about.ByteSize():
         first.append(RunReport(provenance=about))
     now = time.time_ns()

@@ -11,7 +11,7 @@ from trackside.session.reporter import Reporter
 from trackside.session.scopes import Scope, new_scope
 from trackside.session.speaker import Speaker
 from trackside.session.tasks import Task
-from trackside.session.values import printable, texts_of
+from trackside.session.values import one_line, printable, texts_of
 from trackside_protos.runs.v1.task_pb2 import Task as TaskReport
 
 
@@ -88,10 +88,10 @@ class Structure(Speaker):
             def fit(rows): ...
             ```
         """
-        called = "" if callable(name) else printable(name)
+        called = "" if callable(name) else one_line(name)
         report = TaskReport(
             name=called,
-            process=printable(process) or called,
+            process=one_line(process) or called,
             context=texts_of(context),
             script=printable(script),
         )

@@ -13,7 +13,7 @@ from trackside.session.decorating import Arguments, Returned, decorated, name_of
 from trackside.session.failure import FailurePlace, sentence_of
 from trackside.session.place import Visit, here
 from trackside.session.recorder import Recorder
-from trackside.session.values import printable
+from trackside.session.values import one_line, printable, sentence
 from trackside_protos.runs.v1 import task_pb2
 from trackside_protos.runs.v1.report_pb2 import RunReport
 from trackside_protos.runs.v1.task_pb2 import TaskState
@@ -64,7 +64,7 @@ class Task(Block["Task"]):
     def __call__(self, function: Callable[Arguments, Returned], /) -> Callable[Arguments, Returned]:
         """Return the function such that each call of it is such a task."""
         self._is_pattern = True
-        self._pattern.name = self._pattern.name or printable(name_of(function))
+        self._pattern.name = self._pattern.name or one_line(name_of(function))
         self._pattern.process = self._pattern.process or self._pattern.name
         return decorated(function, self._again)
 
@@ -89,7 +89,7 @@ class Task(Block["Task"]):
 
     def message(self, text: str) -> None:
         """Say what it does now."""
-        self._report.message = printable(text)[:_LONGEST_MESSAGE]
+        self._report.message = sentence(text)
         self._recorder.touch(self)
 
     def fail(self, message: str) -> None:

@@ -8,7 +8,10 @@ from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 
 _DEEPEST: Final = 24
 _LARGEST_EXACT: Final = 1 << 53
+_LARGEST: Final = (1 << 63) - 1
 _CONTEXT_KEYS: Final = 32
+_LONGEST_KEY: Final = 128
+_LONGEST_TEXT: Final = 1_000
 
 
 def value_of(thing: object, depth: int = 0) -> Value:
@@ -33,7 +36,12 @@ def texts_of(mapping: Mapping[Any, Any] | None) -> dict[str, str]:
     if not mapping:
         return {}
     pairs = list(mapping.items())[:_CONTEXT_KEYS]
-    return {printable(str(key)): printable(str(value)) for key, value in pairs}
+    texts = {
+        one_line(str(key), _LONGEST_KEY): sentence(str(value), _LONGEST_TEXT)
+        for key, value in pairs
+    }
+    texts.pop("", None)
+    return texts
 
 
 def printable(text: str) -> str:
@@ -43,6 +51,27 @@ def printable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode(errors="replace").decode()
     return text
+
+
+def one_line(text: str, longest: int = 256) -> str:
+    """Return the text as a name may be: no control characters in it, and not too long."""
+    text = printable(text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else "_" for c in text)
+    return text[:longest]
+
+
+def sentence(text: str, longest: int = 1_024) -> str:
+    """Return the text as something said for people may be: no NUL in it, and not too long."""
+    return printable(text[:longest]).replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def whole(thing: object, otherwise: int) -> int:
+    """Return a number of any kind as a count, as near as a message can hold it."""
+    try:
+        return min(max(0, int(cast("int", thing))), _LARGEST)
+    except (TypeError, ValueError, OverflowError):
+        return otherwise
 
 
 def _scalar(thing: str | float | None) -> Value:
