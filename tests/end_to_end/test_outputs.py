@@ -287,7 +287,7 @@ def test_readers_who_do_not_read_hold_nothing_up(
 
     assert raised.value.reason == "TOO_MANY_STREAMS"
     assert done.out == "still here\n"
-    assert max(grown) < 64 * MEBIBYTE, grown
+    assert max(grown) < 48 * MEBIBYTE, grown
     assert len(eventually(lambda: _read(output.read))) == LARGE  # their room is given back
     eventually(lambda: str(path) not in _files_of(agent))
 

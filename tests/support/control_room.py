@@ -137,6 +137,7 @@ class ControlRoom:
         self._reads: dict[str, FileRead] = {}
         self._files: dict[str, Sent] = {}
         self._wanted: dict[str, int] = {}
+        self._silent: set[str] = set()
         self._sent: set[str] = set()
         self._unheard: set[str] = set()
         self._server: grpc.Server | None = None
@@ -190,11 +191,13 @@ class ControlRoom:
         control.grace_duration.FromTimedelta(timedelta(seconds=grace_seconds))
         self._command(run_id, control)
 
-    def read(self, read: FileRead, *, pieces: int = 1 << 30) -> Sent:
+    def read(self, read: FileRead, *, pieces: int = 1 << 30, says_taken: bool = True) -> Sent:
         """Ask for a file, of which so many pieces are taken, and return what comes of it."""
         with self._changed:
             self._files[read.read_id] = sent = Sent()
             self._wanted[read.read_id] = pieces
+            if not says_taken:
+                self._silent.add(read.read_id)
             self._reads[read.read_id] = read
             self._changed.notify_all()
         return sent
@@ -344,7 +347,8 @@ class ControlRoom:
                     self._changed.notify_all()
                     if len(self._files[read_id].pieces) >= self._wanted[read_id]:
                         return
-            yield SendFileResponse()
+                if read_id not in self._silent:
+                    yield SendFileResponse(taken_count=len(self._files[read_id].pieces))
         finally:
             with self._changed:
                 self._files[read_id].has_ended = True

@@ -11,6 +11,7 @@ from trackside_protos.runners.v1.runners_service_pb2 import (
     FileRefusal,
     FileRefusalKind,
     SendFileRequest,
+    SendFileResponse,
 )
 from trackside_protos.runs.v1.output_pb2 import Output, OutputFile, OutputMember, OutputMembers
 from trackside_protos.runs.v1.runs_service_pb2 import ReadOutputRequest, ReadOutputResponse
@@ -104,7 +105,7 @@ class SendingAgent:
         return self.asks[count - 1]
 
     async def send(self, *pieces: SendFileRequest, number: int = 1, caller: Caller = AGENT) -> int:
-        """Answer a read with these pieces; return how many answers came."""
+        """Answer a read with these pieces; return how many are said to have been taken."""
         ask = await self.asked(number)
         return await self.send_as(ask.read_id, *pieces, caller=caller)
 
@@ -123,4 +124,5 @@ class SendingAgent:
                 yield said.SerializeToString()
 
         stream = self._server.handler("SendFile")(requests(), Call(caller))
-        return len([raw async for raw in stream])
+        answers = [SendFileResponse.FromString(raw) async for raw in stream]
+        return answers[-1].taken_count if answers else 0

@@ -147,6 +147,21 @@ def test_a_large_file_takes_no_memory(
     assert resident(agent.pid) - before < 16 * MEBIBYTE
 
 
+def test_no_more_is_sent_ahead_than_was_agreed(
+    agent: AgentProcess, room: ControlRoom, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(bytes(20 * PIECE))
+    agent.start()
+
+    held = room.read(ask(tmp_path / "file"), says_taken=False)
+    room.wait(lambda: len(held.pieces) == 8)
+    other = room.read(ask(tmp_path / "file"))
+    room.wait(lambda: other.has_ended)
+
+    assert len(other.data) == 20 * PIECE
+    assert len(held.pieces) == 8
+
+
 def test_runs_are_taken_while_files_are_read(
     agent: AgentProcess, room: ControlRoom, tmp_path: Path
 ) -> None:

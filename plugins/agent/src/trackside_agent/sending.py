@@ -1,8 +1,8 @@
 """Sends published files to the server that asks for them, each on a stream of its own.
 
 Each has a thread of its own, too, and the runner opens and reads on its loop: neither the line
-to the server nor what follows runs waits for a file. The stream takes a piece when the one
-before is on its way, so a reader who is slow holds only this up.
+to the server nor what follows runs waits for a file. The server says how much was taken, so a
+reader who is slow holds only this up, and nothing is piled up for them.
 """
 
 import logging
@@ -38,6 +38,9 @@ from trackside_protos.runners.v1.runners_service_pb2 import (
 from trackside_protos.runs.v1.output_pb2 import OutputFile, OutputMember, OutputMembers
 
 PIECE_BYTES: Final = 256 << 10
+PIECES_AHEAD: Final = 8
+"""How many pieces are sent before it is known that they were taken."""
+
 PAGE_FILES: Final = 500
 MOST_AT_ONCE: Final = 32
 """More than one server asks for at once: only one that is at fault comes to it."""
@@ -112,8 +115,9 @@ class _Sending:
     def __init__(self, ask: FileRead, thread: RunnerThread) -> None:
         self._ask = ask
         self._thread = thread
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._is_over = False
+        self._taken = 0
         self._call: grpc.Call | None = None
         self._waiting: Future[Any] | None = None
         self._opened: OpenedFile | OpenedFolder | None = None
@@ -126,13 +130,16 @@ class _Sending:
         """
         responses = connection.runners.SendFile(self._requests(), metadata=metadata)
         self._call = responses
-        for _ in responses:
-            pass
+        for response in responses:
+            with self._lock:
+                self._taken = response.taken_count
+                self._lock.notify_all()
 
     def hang_up(self) -> None:
         """End the stream, and wait for nothing that the runner does."""
         with self._lock:
             self._is_over = True
+            self._lock.notify_all()
             waiting = self._waiting
         if self._call is not None:
             self._call.cancel()
@@ -149,9 +156,17 @@ class _Sending:
 
     def _requests(self) -> Iterator[SendFileRequest]:
         read_id = self._ask.read_id
-        for request in self._contents():
+        for sent, request in enumerate(self._contents()):
             request.read_id, read_id = read_id, ""
+            if not self._may_send(sent):
+                return
             yield request
+
+    def _may_send(self, sent: int) -> bool:
+        """Wait until there is room for one more piece; False when nobody wants it any more."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._is_over or sent - self._taken < PIECES_AHEAD)
+            return not self._is_over
 
     def _contents(self) -> Iterator[SendFileRequest]:
         try:

@@ -1,8 +1,9 @@
 """The agents that are connected here, and the reads that are open at them.
 
 A read joins two streams: that of a caller who wants a file, and that by which the run's agent
-sends it. Between them lie a few pieces at most, so a caller who does not read holds the agent
-up, and either side learns at once when the other has gone. Event loop only.
+sends it. Between them lie a few pieces at most, and the agent is told how many were taken, so a
+caller who does not read holds the agent up; grpc alone would buffer tens of megabytes for each.
+Either side learns at once when the other has gone. Event loop only.
 """
 
 import asyncio
@@ -44,6 +45,10 @@ class Read:
         self.line = line
         self.subject = subject
         self.is_joined = False
+        self.taken_count = 0
+        """How many pieces were taken."""
+        self.moved = asyncio.Event()
+        """Set when a piece was taken."""
         self.left = asyncio.Event()
         """Set when nobody waits for the rest."""
         self._pieces: deque[SendFileRequest] = deque()
@@ -72,6 +77,8 @@ class Read:
             self._filled.clear()
             await self._filled.wait()
         self._has_room.set()
+        self.taken_count += 1
+        self.moved.set()
         return self._pieces.popleft()
 
 

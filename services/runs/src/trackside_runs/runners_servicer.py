@@ -145,10 +145,14 @@ class RunnersServicer:
         taking = asyncio.create_task(_take(first, requests, read))
         leaving = asyncio.create_task(read.left.wait())
         try:
-            await asyncio.wait((taking, leaving), return_when=asyncio.FIRST_COMPLETED)
+            while not (taking.done() or leaving.done()):
+                await _either(taking, leaving, read.moved)
+                if read.moved.is_set():
+                    read.moved.clear()
+                    answer = runners_service_pb2.SendFileResponse(taken_count=read.taken_count)
+                    yield answer.SerializeToString()
             if taking.done():
                 taking.result()
-                yield runners_service_pb2.SendFileResponse().SerializeToString()
         finally:
             read.end()
             await cancel(taking, leaving)
@@ -253,6 +257,17 @@ class RunnersServicer:
 
     async def _commit(self, make: Callable[[Ledger], object]) -> object:
         return await self._committer.commit(Change((), make))
+
+
+async def _either(
+    one: asyncio.Task[object], other: asyncio.Task[object], event: asyncio.Event
+) -> None:
+    """Wait until one of two tasks is done or an event is set."""
+    happening = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait((one, other, happening), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel(happening)
 
 
 async def _woken(connection: _Connection) -> None:

@@ -510,16 +510,21 @@ Global___FileEnd: _TypeAlias = FileEnd  # noqa: Y015
 
 @_typing.final
 class SendFileResponse(_message.Message):
-    """Answers that everything was taken."""
+    """Answers how much was taken."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    TAKEN_COUNT_FIELD_NUMBER: _builtins.int
+    taken_count: _builtins.int
+    """How many requests of this stream were taken so far."""
     def __init__(
         self,
+        *,
+        taken_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["taken_count", b"taken_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

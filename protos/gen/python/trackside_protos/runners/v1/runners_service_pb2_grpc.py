@@ -72,8 +72,9 @@ class RunnersServiceServicer:
         """Takes in what an agent was asked to read, as a stream of its own, so that large files do not
         stand in the way of what else is said.
 
-        The first request names the read; the last one is the `end` or a refusal. One response comes, when
-        all of it was taken; the stream ends without one as soon as nobody waits for the rest. Fails with
+        The first request names the read; the last one is the `end` or a refusal. An agent sends at most 8
+        requests more than the responses say were taken, so that a reader who does not read fills no
+        memory. The stream ends when all was taken, and as soon as nobody waits for the rest. Fails with
         `NOT_FOUND`, reason `PART_NOT_FOUND`, when nobody waits for that read here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -45,8 +45,9 @@ class RunnersServiceStub:
     """Takes in what an agent was asked to read, as a stream of its own, so that large files do not
     stand in the way of what else is said.
 
-    The first request names the read; the last one is the `end` or a refusal. One response comes, when
-    all of it was taken; the stream ends without one as soon as nobody waits for the rest. Fails with
+    The first request names the read; the last one is the `end` or a refusal. An agent sends at most 8
+    requests more than the responses say were taken, so that a reader who does not read fills no
+    memory. The stream ends when all was taken, and as soon as nobody waits for the rest. Fails with
     `NOT_FOUND`, reason `PART_NOT_FOUND`, when nobody waits for that read here.
     """
     ListRunners: _grpc.UnaryUnaryMultiCallable[_runners_service_pb2.ListRunnersRequest, _runners_service_pb2.ListRunnersResponse]
@@ -69,8 +70,9 @@ class RunnersServiceAsyncStub(RunnersServiceStub):
     """Takes in what an agent was asked to read, as a stream of its own, so that large files do not
     stand in the way of what else is said.
 
-    The first request names the read; the last one is the `end` or a refusal. One response comes, when
-    all of it was taken; the stream ends without one as soon as nobody waits for the rest. Fails with
+    The first request names the read; the last one is the `end` or a refusal. An agent sends at most 8
+    requests more than the responses say were taken, so that a reader who does not read fills no
+    memory. The stream ends when all was taken, and as soon as nobody waits for the rest. Fails with
     `NOT_FOUND`, reason `PART_NOT_FOUND`, when nobody waits for that read here.
     """
     ListRunners: _aio.UnaryUnaryMultiCallable[_runners_service_pb2.ListRunnersRequest, _runners_service_pb2.ListRunnersResponse]  # type: ignore[assignment]
@@ -102,8 +104,9 @@ class RunnersServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes in what an agent was asked to read, as a stream of its own, so that large files do not
         stand in the way of what else is said.
 
-        The first request names the read; the last one is the `end` or a refusal. One response comes, when
-        all of it was taken; the stream ends without one as soon as nobody waits for the rest. Fails with
+        The first request names the read; the last one is the `end` or a refusal. An agent sends at most 8
+        requests more than the responses say were taken, so that a reader who does not read fills no
+        memory. The stream ends when all was taken, and as soon as nobody waits for the rest. Fails with
         `NOT_FOUND`, reason `PART_NOT_FOUND`, when nobody waits for that read here.
         """
 
