@@ -42,8 +42,12 @@ def services_apart(folder: Path, request: pytest.FixtureRequest) -> Generator[Ma
         database_url=request.getfixturevalue("postgresql_url"),
         redis_url=request.getfixturevalue("redis_url"),
     )
-    try:  # eight processes: what has started is ended if another does not
-        installation.start()
+    one_replica = installation.replicas[0].values()
+    try:
+        for process in one_replica:
+            process.launch()
+        for process in one_replica:
+            process.wait_until_ready()
         yield installation.environment()
     finally:
         installation.stop()

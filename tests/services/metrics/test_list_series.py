@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -162,6 +163,9 @@ async def test_a_page_goes_on_after_a_merge_between(metrics: Metrics) -> None:
         pytest.param(SeriesFilter(context={"fold": "1"}), ["a", "b/y"], id="context"),
         pytest.param(SeriesFilter(keys=["a"], context={"fold": "2"}), [], id="all must hold"),
         pytest.param(SeriesFilter(keys=["none"]), [], id="none"),
+        pytest.param(SeriesFilter(text="B/"), ["b/x", "b/y"], id="text of a key"),
+        pytest.param(SeriesFilter(text="FOLD=1"), ["a", "b/y", "c"], id="text of a context"),
+        pytest.param(SeriesFilter(keys=["a"], text="run=X"), ["a"], id="key and text"),
         pytest.param(SeriesFilter(key_prefix="%"), [], id="no pattern"),
     ],
 )
@@ -182,6 +186,20 @@ async def test_a_filter_chooses_series(
     found = await metrics.list_series(ListSeriesRequest(filter=series, page_size=1))
 
     assert [one.key for one in found] == expected
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["unmerged", "merged"])
+async def test_series_are_chosen_by_their_latest_points(metrics: Metrics, *, merged: bool) -> None:
+    blocks = [make_block(key, times=[at]) for key, at in (("a", 1_000), ("b", 5_000), ("c", 1_000))]
+    await metrics.append(batches(blocks))
+    if merged:
+        await metrics.merge()
+    await metrics.append([make_batch(2, [make_block("c", times=[6_000])])])
+
+    request = ListSeriesRequest(start_time=Timestamp(seconds=5), page_size=1)
+    found = await metrics.list_series(request)
+
+    assert [one.key for one in found] == ["b", "c"]
 
 
 async def test_a_run_without_points_has_no_series(metrics: Metrics) -> None:
@@ -210,6 +228,12 @@ async def test_a_foreign_page_token_is_refused(metrics: Metrics) -> None:
         pytest.param(ListSeriesRequest(run_id="x"), "run_id", id="no run id"),
         pytest.param(
             ListSeriesRequest(filter=SeriesFilter(keys=[""])), "filter.keys", id="empty key"
+        ),
+        pytest.param(
+            ListSeriesRequest(filter=SeriesFilter(text="x" * 1025)), "filter.text", id="long text"
+        ),
+        pytest.param(
+            ListSeriesRequest(start_time=Timestamp(seconds=1 << 62)), "start_time", id="no time"
         ),
         pytest.param(
             ListSeriesRequest(filter=SeriesFilter(key_prefix="\0")), "filter.key_prefix", id="NUL"

@@ -553,7 +553,7 @@ async def test_who_comes_back_after_a_forced_end_is_still_asked_to_kill(server: 
     proven = await server.get(run.run_id)
     assert (proven.state, proven.state_reason) == (TERMINATED, UNCONFIRMED)
     assert proven.control_requests[0].HasField("confirm_time")
-    assert results(proven) == [ENDED, NOT_PROVEN]
+    assert results(proven) == [NOT_PROVEN, NOT_PROVEN]
 
 
 async def test_nothing_is_ended_by_force_that_was_not_killed(server: Server) -> None:

@@ -196,6 +196,34 @@ async def test_a_parent_is_deleted_with_its_children(server: Server) -> None:
     assert await server.runs() == []
 
 
+async def test_a_parent_counts_a_child_no_more_that_was_deleted(cluster: Cluster) -> None:
+    parent = await cluster.one.create(is_parent=True)
+    children = [await ended(cluster.one, parent_run_id=parent.run_id) for _ in range(2)]
+    failed = await cluster.one.create(parent_run_id=parent.run_id)
+    await cluster.one.report(failed.run_id, state(FAILED), closed())
+
+    await delete(cluster.other, failed.run_id)
+    await delete(cluster.one, children[0].run_id)
+
+    counted = (await cluster.one.get(parent.run_id)).children
+    assert dict(counted.counts) == {"COMPLETED": 1}
+    assert (counted.total_count, counted.ended_count) == (1, 1)
+    await cluster.one.call("CloseRun", runs_service_pb2.CloseRunRequest(run_id=parent.run_id))
+    assert (await cluster.one.get(parent.run_id)).state == COMPLETED
+
+
+async def test_a_parent_that_has_ended_stays_as_it_ended(server: Server) -> None:
+    parent = await server.create(is_parent=True)
+    child = await server.create(parent_run_id=parent.run_id)
+    await server.report(child.run_id, state(FAILED), closed())
+    await server.call("CloseRun", runs_service_pb2.CloseRunRequest(run_id=parent.run_id))
+
+    await delete(server, child.run_id)
+
+    after = await server.get(parent.run_id)
+    assert (after.state, after.children.total_count) == (FAILED, 0)
+
+
 async def test_a_parent_with_a_child_at_work_is_not_deleted(server: Server) -> None:
     parent = await server.create(is_parent=True)
     child = await server.create(parent_run_id=parent.run_id, termination_protection=True)

@@ -38,7 +38,7 @@ _PART_OF_AGE: Final = 1 / 60
 """How long a run's figures wait, as a part of how long they have been told: a change of a run
 is kept for long, so that a run of a day must not make one each second."""
 _RETRY_SECONDS: Final = 2.0
-_REST: Final = 4.0
+_REST: Final = 9.0
 """After telling it rests so many times as long as it took, if that is longer than a tick."""
 _SWEEP_SECONDS: Final = 300.0
 """How often the store is searched for what a replica left that has gone."""

@@ -44,6 +44,12 @@ class Listing:
     page_size: int
     after: bytes | None
     """The digest of the last series of the page before."""
+    start_millis: int | None = None
+    """Only series with a point of this time or later; None: all."""
+
+    def wants(self, one: ListedSeries) -> bool:
+        """Whether a series has a point of a time that is wanted."""
+        return self.start_millis is None or one.summary.time_max >= self.start_millis
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,8 @@ def list_page(connection: Connection, listing: Listing, identities: Identities) 
             continue
         if digest in stored:
             one.summary = join_summaries(stored[digest][1], one.summary)
-        found[digest] = one
+        if listing.wants(one):
+            found[digest] = one
     series = sorted(found.values(), key=lambda one: one.identity.order)
     return ListedPage(series[: listing.page_size], len(series) > listing.page_size)
 
@@ -131,6 +138,8 @@ def _select(
         .order_by(SERIES.c.key, SERIES.c.context)
         .limit(listing.page_size + 1)
     )
+    if listing.start_millis is not None:
+        query = query.where(SERIES.c.time_max >= listing.start_millis)
     if after is not None:
         query = query.where(tuple_(SERIES.c.key, SERIES.c.context) > after)
     for key, context, *figures in fetch(connection, query):

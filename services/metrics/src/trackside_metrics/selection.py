@@ -15,6 +15,8 @@ from trackside_serving.errors import InvalidFieldError, Violation
 KEYS: Final = 1000
 """How many keys a filter may name."""
 
+TEXT_CHARACTERS: Final = 1024
+
 _RUN_ID: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{16}")
 _LAST_CHARACTER: Final = "\U0010ffff"
 
@@ -26,6 +28,8 @@ class Selection:
     keys: frozenset[str] = frozenset()
     key_prefix: str = ""
     context: tuple[tuple[str, str], ...] = ()
+    text: str = ""
+    """Case-folded."""
 
     def __bool__(self) -> bool:
         return self != _EVERYTHING
@@ -36,10 +40,13 @@ class Selection:
             return False
         if not identity.key.startswith(self.key_prefix):
             return False
-        if not self.context:
+        if not self.context and not self.text:
             return True
         context = identity.context_map
-        return all(context.get(name) == value for name, value in self.context)
+        return all(context.get(name) == value for name, value in self.context) and any(
+            self.text in shown.casefold()
+            for shown in (identity.key, *(f"{name}={value}" for name, value in context.items()))
+        )
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         """Yield conditions on rows of series; they may let through what `wants` drops."""
@@ -67,7 +74,10 @@ def read_selection(message: metrics_service_pb2.SeriesFilter) -> Selection:
         first = violations[0]
         raise InvalidFieldError(f"{first.field}: {first.description}", violations=violations)
     return Selection(
-        frozenset(message.keys), message.key_prefix, tuple(sorted(message.context.items()))
+        frozenset(message.keys),
+        message.key_prefix,
+        tuple(sorted(message.context.items())),
+        message.text.casefold(),
     )
 
 
@@ -80,6 +90,8 @@ def _faults(message: metrics_service_pb2.SeriesFilter) -> Iterator[tuple[str, st
         yield "key_prefix", f"longer than {KEY_CHARACTERS} characters, or has U+0000"
     if len(message.context) > CONTEXT_KEYS:
         yield "context", f"more than {CONTEXT_KEYS} keys"
+    if len(message.text) > TEXT_CHARACTERS:
+        yield "text", f"longer than {TEXT_CHARACTERS:,} characters"
 
 
 def _may_be_key(key: str) -> bool:

@@ -35,6 +35,8 @@ _TAIL: Final = Tail(
     cursor_field=metrics_service_pb2.WatchMetricsResponse.CURSOR_FIELD_NUMBER,
     caught_up_field=metrics_service_pb2.WatchMetricsResponse.CAUGHT_UP_FIELD_NUMBER,
 )
+_EARLIEST_SECONDS: Final = -62_135_596_800
+_LATEST_SECONDS: Final = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class MetricsServicer:
             selection=read_selection(request.filter),
             page_size=request.page_size or DEFAULT_PAGE_SIZE,
             after=unseal(request) or None,
+            start_millis=_start_millis(request),
         )
         await self._find(request.run_id, call.caller)
         page = await self.reading.database.read(
@@ -151,3 +154,12 @@ class MetricsServicer:
 
     async def _find(self, run_id: str, caller: Caller) -> RunEntry:
         return await self.reading.directory.find_for(caller, run_id)
+
+
+def _start_millis(request: metrics_service_pb2.ListSeriesRequest) -> int | None:
+    if not request.HasField("start_time"):
+        return None
+    field = "start_time"
+    if not _EARLIEST_SECONDS <= request.start_time.seconds <= _LATEST_SECONDS:
+        raise InvalidFieldError.of(field, "not in the years 1 to 9999")
+    return request.start_time.ToMilliseconds()

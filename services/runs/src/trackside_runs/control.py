@@ -178,6 +178,8 @@ def _note(
 ) -> None:
     missing = [name for name in _TIMES[told.step] if not request.HasField(name)]  # pyright: ignore[reportArgumentType]  # names of fields
     result = _result_of(told) or request.result
+    if request.result == _Result.CONTROL_RESULT_UNCONFIRMED:
+        result = request.result  # what the run's end was; the time tells that proof came after it
     if not missing and result == request.result:
         return
     request.result = result

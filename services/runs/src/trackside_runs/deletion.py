@@ -11,6 +11,8 @@ from trackside_runs.storage.ledger import Ledger
 def delete(ledger: Ledger, record: RunRecord, requester: str) -> int:
     """Delete a run and the children of a parent; return how many runs that are.
 
+    A parent whose child is deleted alone counts it no more.
+
     Raises:
         ActionNotAllowedError: It or a child has not ended.
     """
@@ -19,6 +21,9 @@ def delete(ledger: Ledger, record: RunRecord, requester: str) -> int:
         doomed += ledger.children(record)
     for each in doomed:
         _require_final(each, is_child=each is not record)
+    parent_id = record.message.parent_run_id
+    if parent_id and (parent := ledger.find(parent_id)) is not None:
+        lifecycle.remove_child(parent, record)
     for each in doomed:
         _remove(ledger, each, requester)
     return len(doomed)

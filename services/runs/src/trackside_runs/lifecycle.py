@@ -19,7 +19,7 @@ from trackside_runs.states import (
     run_state_name,
 )
 from trackside_runs.storage.ledger import Ledger, origin
-from trackside_runs.tallies import put_task, recount
+from trackside_runs.tallies import put_task, recount, uncount
 
 _State: Final = run_state_pb2.RunState
 _Reason: Final = run_state_pb2.StateReason
@@ -98,6 +98,20 @@ def add_child(parent: RunRecord, child: RunRecord) -> None:
     children.counts[run_state_name(child.message.state)] += 1
     offers.refresh(parent)
     parents.refresh_progress(parent)
+    parent.touch()
+
+
+def remove_child(parent: RunRecord, child: RunRecord) -> None:
+    """Count a child no more that has ended and is deleted."""
+    facts, children = parent.facts, parent.message.children
+    uncount(children.counts, run_state_name(child.message.state))
+    children.total_count -= 1
+    children.ended_count -= 1
+    ended_as = child.message.outcome or child.message.state
+    facts.completed_children -= ended_as == _State.RUN_STATE_COMPLETED
+    offers.refresh(parent)
+    if not parent.is_ended:
+        parents.refresh_progress(parent)
     parent.touch()
 
 

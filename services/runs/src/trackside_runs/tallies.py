@@ -64,10 +64,15 @@ def put_task(
 
 def recount(counts: MutableMapping[str, int], before: str, after: str) -> None:
     """Move one from a count to another; counts of nothing are left out."""
-    counts[before] -= 1
-    if counts[before] <= 0:
-        del counts[before]
+    uncount(counts, before)
     counts[after] += 1
+
+
+def uncount(counts: MutableMapping[str, int], name: str) -> None:
+    """Take one from a count; one of nothing is left out."""
+    counts[name] -= 1
+    if counts[name] <= 0:
+        del counts[name]
 
 
 def _enter(

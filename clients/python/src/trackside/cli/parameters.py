@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+import click
 from google.protobuf.json_format import MessageToJson, Parse, ParseError
 from google.protobuf.struct_pb2 import Value
 
@@ -128,3 +129,15 @@ def child_label(child: Run, keys: Sequence[str]) -> str:
     if any(key in child.parameters for key in keys):
         return parameters_text(child.parameters, keys)
     return harmless_cell(child.name) or child.run_id
+
+
+def context_of(texts: Iterable[str]) -> dict[str, str]:
+    """Return the context that `key=value` options name.
+
+    Raises:
+        UsageError: One of them is not `key=value`.
+    """
+    try:
+        return assignments(texts)
+    except AssignmentError as error:
+        raise click.UsageError(str(error)) from error

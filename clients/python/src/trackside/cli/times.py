@@ -95,3 +95,12 @@ def seconds_of(duration: Duration) -> float:
 def seconds_between(start: Timestamp, end: Timestamp) -> float:
     """Return how many seconds lie between two times."""
     return (end.seconds - start.seconds) + (end.nanos - start.nanos) / 1e9
+
+
+def timestamp_of(moment: datetime | None) -> Timestamp | None:
+    """Return a moment as servers take it; `None` for none."""
+    if moment is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp

@@ -9,6 +9,7 @@ from trackside.client.log_lines import LogLine, lines_of
 
 if TYPE_CHECKING:
     import grpc
+    from google.protobuf.timestamp_pb2 import Timestamp
 from trackside_protos.logs.v1.logs_service_pb2 import ListLogsRequest, LogFilter
 from trackside_protos.metrics.v1.metrics_service_pb2 import ListSeriesRequest, SeriesFilter
 from trackside_protos.metrics.v1.series_pb2 import Series
@@ -109,10 +110,16 @@ def list_series(
     run_id: str,
     *,
     series_filter: SeriesFilter | None = None,
+    start_time: "Timestamp | None" = None,
     limit: int | None = None,
 ) -> Iterator[Series]:
     """Yield the series of a run in order of key, with their running figures."""
-    request = ListSeriesRequest(run_id=run_id, filter=series_filter, page_size=_size(_PAGE, limit))
+    request = ListSeriesRequest(
+        run_id=run_id,
+        filter=series_filter,
+        start_time=start_time,
+        page_size=_size(_PAGE, limit),
+    )
     pages = _pages(connection, connection.metrics.ListSeries, request)
     return islice((series for page in pages for series in page.series), limit)
 

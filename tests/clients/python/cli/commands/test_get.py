@@ -237,6 +237,24 @@ def test_the_server_searches_and_sorts_tasks(
     assert (asked.filter, asked.order_by) == (filter_, order)
 
 
+def test_series_are_chosen_by_context_text_and_time(
+    command: Command, server: ScriptedServer
+) -> None:
+    words = ["--context", "fold=1", "--search", "acc", "--since", "2026-01-01T00:00:00Z"]
+
+    command("get", "metrics", CHILD_ID, *words)
+
+    asked = server.requests["ListSeries"][0]
+    assert (dict(asked.filter.context), asked.filter.text) == ({"fold": "1"}, "acc")
+    assert asked.start_time.ToJsonString() == "2026-01-01T00:00:00Z"
+
+
+def test_a_context_that_is_none_is_a_usage_error(command: Command) -> None:
+    done = command("get", "metrics", CHILD_ID, "--context", "fold")
+
+    assert (done.code, "'fold' is not KEY=VALUE" in done.err) == (2, True)
+
+
 def test_no_more_tasks_than_asked_for_are_shown(command: Command) -> None:
     done = command("get", "tasks", CHILD_ID, "-o", "name", "--limit", "1")
 

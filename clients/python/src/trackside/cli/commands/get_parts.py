@@ -1,14 +1,19 @@
 """`trackside get tasks|processes|metrics|outputs`: what one run consists of."""
 
+from datetime import datetime
+
 import click
 
 from trackside.cli.listings import Listing
+from trackside.cli.option_types import MOMENT
 from trackside.cli.options import listing_options, run_argument, server_option
+from trackside.cli.parameters import context_of
 from trackside.cli.reach import connect
 from trackside.cli.rendering.outputs import output_table
 from trackside.cli.rendering.series import series_table
 from trackside.cli.rendering.tasks import process_table, task_table
 from trackside.cli.terminal import now
+from trackside.cli.times import timestamp_of
 from trackside.client import filters, listing
 from trackside.client.resolve import resolve_run
 from trackside_protos.metrics.v1.metrics_service_pb2 import SeriesFilter
@@ -108,6 +113,13 @@ def processes(run: str, *, sort: str, output: str, no_pager: bool, server: str |
 @run_argument
 @click.option("--key", "keys", multiple=True, help="This key's series; may be repeated.")
 @click.option("--prefix", default="", help="Series whose key begins so.")
+@click.option("--context", multiple=True, metavar="K=V", help="With this; may be repeated.")
+@click.option(
+    "--search", default="", metavar="TEXT", help="With this text in key or context, of any case."
+)
+@click.option(
+    "--since", type=MOMENT, metavar="TIME", help="With a point not before: 10m (ago), a time."
+)
 @click.option("--limit", type=click.IntRange(1), default=1_000, show_default=True)
 @listing_options
 @server_option
@@ -116,16 +128,27 @@ def metrics(  # noqa: PLR0913  # one for each option
     *,
     keys: tuple[str, ...],
     prefix: str,
+    context: tuple[str, ...],
+    search: str,
+    since: datetime | None,
     limit: int,
     output: str,
     no_pager: bool,
     server: str | None,
 ) -> None:
     """List a run's series with their last, best and mean value."""
-    chosen = SeriesFilter(keys=keys, key_prefix=prefix)
+    chosen = SeriesFilter(keys=keys, key_prefix=prefix, context=context_of(context), text=search)
     with connect(server) as connection:
         run_id = resolve_run(connection, run)
-        found = list(listing.list_series(connection, run_id, series_filter=chosen, limit=limit))
+        found = list(
+            listing.list_series(
+                connection,
+                run_id,
+                series_filter=chosen,
+                start_time=timestamp_of(since),
+                limit=limit,
+            )
+        )
     Listing(
         "series",
         Series,

@@ -1,20 +1,20 @@
 """`trackside logs`: a run's log, and what is new in it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import wraps
 from typing import Any, Final
 
 import click
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from trackside.cli.formats import json_line, plain
 from trackside.cli.option_types import MOMENT
 from trackside.cli.options import run_argument, server_option
-from trackside.cli.parameters import AssignmentError, assignments
+from trackside.cli.parameters import context_of
 from trackside.cli.reach import connect
 from trackside.cli.rendering.log import LogText, RawLog
 from trackside.cli.terminal import Terminal
+from trackside.cli.times import timestamp_of
 from trackside.client.connection import Connection
 from trackside.client.listing import get_run, last_logs, list_logs
 from trackside.client.log_lines import LogLine, chosen_levels, lines_of
@@ -70,26 +70,11 @@ def _filter_of(  # noqa: PLR0913  # one for each option
         levels=chosen_levels(level or ""),
         streams=streams,
         task_id=task,
-        context=_context(context),
+        context=context_of(context),
         text=text,
-        start_time=_timestamp(since),
-        end_time=_timestamp(until),
+        start_time=timestamp_of(since),
+        end_time=timestamp_of(until),
     )
-
-
-def _context(texts: Iterable[str]) -> Mapping[str, str]:
-    try:
-        return assignments(texts)
-    except AssignmentError as error:
-        raise click.UsageError(str(error)) from error
-
-
-def _timestamp(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
 
 
 @click.command()

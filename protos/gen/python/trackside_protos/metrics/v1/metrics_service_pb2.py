@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from ...metrics.v1 import series_pb2 as trackside_dot_metrics_dot_v1_dot_series__pb2
 from ...producers.v1 import batch_pb2 as trackside_dot_producers_dot_v1_dot_batch__pb2
 from ...watches.v1 import watch_start_pb2 as trackside_dot_watches_dot_v1_dot_watch__start__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trackside/metrics/v1/metrics_service.proto\x12\x14trackside.metrics.v1\x1a!trackside/metrics/v1/series.proto\x1a\"trackside/producers/v1/batch.proto\x1a&trackside/watches/v1/watch_start.proto\"v\n\x14\x41ppendMetricsRequest\x12,\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1d.trackside.producers.v1.Batch\x12\x30\n\x06\x62locks\x18\x02 \x03(\x0b\x32 .trackside.metrics.v1.PointBlock\"Y\n\x15\x41ppendMetricsResponse\x12@\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32\'.trackside.producers.v1.Acknowledgement\"\xa2\x01\n\x0cSeriesFilter\x12\x0c\n\x04keys\x18\x01 \x03(\t\x12\x12\n\nkey_prefix\x18\x02 \x01(\t\x12@\n\x07\x63ontext\x18\x03 \x03(\x0b\x32/.trackside.metrics.v1.SeriesFilter.ContextEntry\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"~\n\x11ListSeriesRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x32\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\".trackside.metrics.v1.SeriesFilter\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"[\n\x12ListSeriesResponse\x12,\n\x06series\x18\x01 \x03(\x0b\x32\x1c.trackside.metrics.v1.Series\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd2\x02\n\x12QueryPointsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x32\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\".trackside.metrics.v1.SeriesFilter\x12\x17\n\nfirst_step\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\tlast_step\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x1e\n\x11start_time_millis\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x1c\n\x0f\x65nd_time_millis\x18\x06 \x01(\x03H\x03\x88\x01\x01\x12\x13\n\x0bmax_buckets\x18\x07 \x01(\x05\x12-\n\x04\x61xis\x18\x08 \x01(\x0e\x32\x1f.trackside.metrics.v1.PointAxisB\r\n\x0b_first_stepB\x0c\n\n_last_stepB\x14\n\x12_start_time_millisB\x12\n\x10_end_time_millis\"I\n\x13QueryPointsResponse\x12\x32\n\x06series\x18\x01 \x03(\x0b\x32\".trackside.metrics.v1.SeriesPoints\"\xc9\x02\n\x0cSeriesPoints\x12\x0b\n\x03key\x18\x01 \x01(\t\x12@\n\x07\x63ontext\x18\x02 \x03(\x0b\x32/.trackside.metrics.v1.SeriesPoints.ContextEntry\x12\x31\n\x06method\x18\x03 \x01(\x0e\x32!.trackside.metrics.v1.PointMethod\x12\x13\n\x0binput_count\x18\x04 \x01(\x03\x12\x14\n\x0coutput_count\x18\x05 \x01(\x03\x12,\n\x06points\x18\x06 \x01(\x0b\x32\x1c.trackside.metrics.v1.Points\x12.\n\x07\x62uckets\x18\x07 \x01(\x0b\x32\x1d.trackside.metrics.v1.Buckets\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"=\n\x06Points\x12\r\n\x05steps\x18\x01 \x03(\x10\x12\x14\n\x0ctimes_millis\x18\x02 \x03(\x10\x12\x0e\n\x06values\x18\x03 \x03(\x01\"\xcf\x01\n\x07\x42uckets\x12\x13\n\x0b\x66irst_steps\x18\x01 \x03(\x10\x12\x12\n\nlast_steps\x18\x02 \x03(\x10\x12\x1a\n\x12\x66irst_times_millis\x18\x03 \x03(\x10\x12\x19\n\x11last_times_millis\x18\x04 \x03(\x10\x12\x0e\n\x06\x63ounts\x18\x05 \x03(\x10\x12\x12\n\nnan_counts\x18\x06 \x03(\x10\x12\x10\n\x08minimums\x18\x07 \x03(\x01\x12\x10\n\x08maximums\x18\x08 \x03(\x01\x12\r\n\x05means\x18\t \x03(\x01\x12\r\n\x05lasts\x18\n \x03(\x01\"\x8a\x01\n\x13WatchMetricsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12/\n\x05start\x18\x02 \x01(\x0b\x32 .trackside.watches.v1.WatchStart\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".trackside.metrics.v1.SeriesFilter\"k\n\x14WatchMetricsResponse\x12\x30\n\x06\x62locks\x18\x01 \x03(\x0b\x32 .trackside.metrics.v1.PointBlock\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x11\n\tcaught_up\x18\x03 \x01(\x08*Q\n\tPointAxis\x12\x1a\n\x16POINT_AXIS_UNSPECIFIED\x10\x00\x12\x13\n\x0fPOINT_AXIS_STEP\x10\x01\x12\x13\n\x0fPOINT_AXIS_TIME\x10\x02*[\n\x0bPointMethod\x12\x1c\n\x18POINT_METHOD_UNSPECIFIED\x10\x00\x12\x14\n\x10POINT_METHOD_RAW\x10\x01\x12\x18\n\x14POINT_METHOD_MIN_MAX\x10\x02\x32\xac\x03\n\x0eMetricsService\x12l\n\rAppendMetrics\x12*.trackside.metrics.v1.AppendMetricsRequest\x1a+.trackside.metrics.v1.AppendMetricsResponse(\x01\x30\x01\x12_\n\nListSeries\x12\'.trackside.metrics.v1.ListSeriesRequest\x1a(.trackside.metrics.v1.ListSeriesResponse\x12\x62\n\x0bQueryPoints\x12(.trackside.metrics.v1.QueryPointsRequest\x1a).trackside.metrics.v1.QueryPointsResponse\x12g\n\x0cWatchMetrics\x12).trackside.metrics.v1.WatchMetricsRequest\x1a*.trackside.metrics.v1.WatchMetricsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trackside/metrics/v1/metrics_service.proto\x12\x14trackside.metrics.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!trackside/metrics/v1/series.proto\x1a\"trackside/producers/v1/batch.proto\x1a&trackside/watches/v1/watch_start.proto\"v\n\x14\x41ppendMetricsRequest\x12,\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1d.trackside.producers.v1.Batch\x12\x30\n\x06\x62locks\x18\x02 \x03(\x0b\x32 .trackside.metrics.v1.PointBlock\"Y\n\x15\x41ppendMetricsResponse\x12@\n\x0f\x61\x63knowledgement\x18\x01 \x01(\x0b\x32\'.trackside.producers.v1.Acknowledgement\"\xb0\x01\n\x0cSeriesFilter\x12\x0c\n\x04keys\x18\x01 \x03(\t\x12\x12\n\nkey_prefix\x18\x02 \x01(\t\x12@\n\x07\x63ontext\x18\x03 \x03(\x0b\x32/.trackside.metrics.v1.SeriesFilter.ContextEntry\x12\x0c\n\x04text\x18\x04 \x01(\t\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xae\x01\n\x11ListSeriesRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x32\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\".trackside.metrics.v1.SeriesFilter\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"[\n\x12ListSeriesResponse\x12,\n\x06series\x18\x01 \x03(\x0b\x32\x1c.trackside.metrics.v1.Series\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd2\x02\n\x12QueryPointsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x32\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\".trackside.metrics.v1.SeriesFilter\x12\x17\n\nfirst_step\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\tlast_step\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x1e\n\x11start_time_millis\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x1c\n\x0f\x65nd_time_millis\x18\x06 \x01(\x03H\x03\x88\x01\x01\x12\x13\n\x0bmax_buckets\x18\x07 \x01(\x05\x12-\n\x04\x61xis\x18\x08 \x01(\x0e\x32\x1f.trackside.metrics.v1.PointAxisB\r\n\x0b_first_stepB\x0c\n\n_last_stepB\x14\n\x12_start_time_millisB\x12\n\x10_end_time_millis\"I\n\x13QueryPointsResponse\x12\x32\n\x06series\x18\x01 \x03(\x0b\x32\".trackside.metrics.v1.SeriesPoints\"\xc9\x02\n\x0cSeriesPoints\x12\x0b\n\x03key\x18\x01 \x01(\t\x12@\n\x07\x63ontext\x18\x02 \x03(\x0b\x32/.trackside.metrics.v1.SeriesPoints.ContextEntry\x12\x31\n\x06method\x18\x03 \x01(\x0e\x32!.trackside.metrics.v1.PointMethod\x12\x13\n\x0binput_count\x18\x04 \x01(\x03\x12\x14\n\x0coutput_count\x18\x05 \x01(\x03\x12,\n\x06points\x18\x06 \x01(\x0b\x32\x1c.trackside.metrics.v1.Points\x12.\n\x07\x62uckets\x18\x07 \x01(\x0b\x32\x1d.trackside.metrics.v1.Buckets\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"=\n\x06Points\x12\r\n\x05steps\x18\x01 \x03(\x10\x12\x14\n\x0ctimes_millis\x18\x02 \x03(\x10\x12\x0e\n\x06values\x18\x03 \x03(\x01\"\xcf\x01\n\x07\x42uckets\x12\x13\n\x0b\x66irst_steps\x18\x01 \x03(\x10\x12\x12\n\nlast_steps\x18\x02 \x03(\x10\x12\x1a\n\x12\x66irst_times_millis\x18\x03 \x03(\x10\x12\x19\n\x11last_times_millis\x18\x04 \x03(\x10\x12\x0e\n\x06\x63ounts\x18\x05 \x03(\x10\x12\x12\n\nnan_counts\x18\x06 \x03(\x10\x12\x10\n\x08minimums\x18\x07 \x03(\x01\x12\x10\n\x08maximums\x18\x08 \x03(\x01\x12\r\n\x05means\x18\t \x03(\x01\x12\r\n\x05lasts\x18\n \x03(\x01\"\x8a\x01\n\x13WatchMetricsRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12/\n\x05start\x18\x02 \x01(\x0b\x32 .trackside.watches.v1.WatchStart\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".trackside.metrics.v1.SeriesFilter\"k\n\x14WatchMetricsResponse\x12\x30\n\x06\x62locks\x18\x01 \x03(\x0b\x32 .trackside.metrics.v1.PointBlock\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x11\n\tcaught_up\x18\x03 \x01(\x08*Q\n\tPointAxis\x12\x1a\n\x16POINT_AXIS_UNSPECIFIED\x10\x00\x12\x13\n\x0fPOINT_AXIS_STEP\x10\x01\x12\x13\n\x0fPOINT_AXIS_TIME\x10\x02*[\n\x0bPointMethod\x12\x1c\n\x18POINT_METHOD_UNSPECIFIED\x10\x00\x12\x14\n\x10POINT_METHOD_RAW\x10\x01\x12\x18\n\x14POINT_METHOD_MIN_MAX\x10\x02\x32\xac\x03\n\x0eMetricsService\x12l\n\rAppendMetrics\x12*.trackside.metrics.v1.AppendMetricsRequest\x1a+.trackside.metrics.v1.AppendMetricsResponse(\x01\x30\x01\x12_\n\nListSeries\x12\'.trackside.metrics.v1.ListSeriesRequest\x1a(.trackside.metrics.v1.ListSeriesResponse\x12\x62\n\x0bQueryPoints\x12(.trackside.metrics.v1.QueryPointsRequest\x1a).trackside.metrics.v1.QueryPointsResponse\x12g\n\x0cWatchMetrics\x12).trackside.metrics.v1.WatchMetricsRequest\x1a*.trackside.metrics.v1.WatchMetricsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,38 +39,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERIESFILTER_CONTEXTENTRY']._serialized_options = b'8\001'
   _globals['_SERIESPOINTS_CONTEXTENTRY']._loaded_options = None
   _globals['_SERIESPOINTS_CONTEXTENTRY']._serialized_options = b'8\001'
-  _globals['_POINTAXIS']._serialized_start=2047
-  _globals['_POINTAXIS']._serialized_end=2128
-  _globals['_POINTMETHOD']._serialized_start=2130
-  _globals['_POINTMETHOD']._serialized_end=2221
-  _globals['_APPENDMETRICSREQUEST']._serialized_start=179
-  _globals['_APPENDMETRICSREQUEST']._serialized_end=297
-  _globals['_APPENDMETRICSRESPONSE']._serialized_start=299
-  _globals['_APPENDMETRICSRESPONSE']._serialized_end=388
-  _globals['_SERIESFILTER']._serialized_start=391
-  _globals['_SERIESFILTER']._serialized_end=553
-  _globals['_SERIESFILTER_CONTEXTENTRY']._serialized_start=507
-  _globals['_SERIESFILTER_CONTEXTENTRY']._serialized_end=553
-  _globals['_LISTSERIESREQUEST']._serialized_start=555
-  _globals['_LISTSERIESREQUEST']._serialized_end=681
-  _globals['_LISTSERIESRESPONSE']._serialized_start=683
-  _globals['_LISTSERIESRESPONSE']._serialized_end=774
-  _globals['_QUERYPOINTSREQUEST']._serialized_start=777
-  _globals['_QUERYPOINTSREQUEST']._serialized_end=1115
-  _globals['_QUERYPOINTSRESPONSE']._serialized_start=1117
-  _globals['_QUERYPOINTSRESPONSE']._serialized_end=1190
-  _globals['_SERIESPOINTS']._serialized_start=1193
-  _globals['_SERIESPOINTS']._serialized_end=1522
-  _globals['_SERIESPOINTS_CONTEXTENTRY']._serialized_start=507
-  _globals['_SERIESPOINTS_CONTEXTENTRY']._serialized_end=553
-  _globals['_POINTS']._serialized_start=1524
-  _globals['_POINTS']._serialized_end=1585
-  _globals['_BUCKETS']._serialized_start=1588
-  _globals['_BUCKETS']._serialized_end=1795
-  _globals['_WATCHMETRICSREQUEST']._serialized_start=1798
-  _globals['_WATCHMETRICSREQUEST']._serialized_end=1936
-  _globals['_WATCHMETRICSRESPONSE']._serialized_start=1938
-  _globals['_WATCHMETRICSRESPONSE']._serialized_end=2045
-  _globals['_METRICSSERVICE']._serialized_start=2224
-  _globals['_METRICSSERVICE']._serialized_end=2652
+  _globals['_POINTAXIS']._serialized_start=2143
+  _globals['_POINTAXIS']._serialized_end=2224
+  _globals['_POINTMETHOD']._serialized_start=2226
+  _globals['_POINTMETHOD']._serialized_end=2317
+  _globals['_APPENDMETRICSREQUEST']._serialized_start=212
+  _globals['_APPENDMETRICSREQUEST']._serialized_end=330
+  _globals['_APPENDMETRICSRESPONSE']._serialized_start=332
+  _globals['_APPENDMETRICSRESPONSE']._serialized_end=421
+  _globals['_SERIESFILTER']._serialized_start=424
+  _globals['_SERIESFILTER']._serialized_end=600
+  _globals['_SERIESFILTER_CONTEXTENTRY']._serialized_start=554
+  _globals['_SERIESFILTER_CONTEXTENTRY']._serialized_end=600
+  _globals['_LISTSERIESREQUEST']._serialized_start=603
+  _globals['_LISTSERIESREQUEST']._serialized_end=777
+  _globals['_LISTSERIESRESPONSE']._serialized_start=779
+  _globals['_LISTSERIESRESPONSE']._serialized_end=870
+  _globals['_QUERYPOINTSREQUEST']._serialized_start=873
+  _globals['_QUERYPOINTSREQUEST']._serialized_end=1211
+  _globals['_QUERYPOINTSRESPONSE']._serialized_start=1213
+  _globals['_QUERYPOINTSRESPONSE']._serialized_end=1286
+  _globals['_SERIESPOINTS']._serialized_start=1289
+  _globals['_SERIESPOINTS']._serialized_end=1618
+  _globals['_SERIESPOINTS_CONTEXTENTRY']._serialized_start=554
+  _globals['_SERIESPOINTS_CONTEXTENTRY']._serialized_end=600
+  _globals['_POINTS']._serialized_start=1620
+  _globals['_POINTS']._serialized_end=1681
+  _globals['_BUCKETS']._serialized_start=1684
+  _globals['_BUCKETS']._serialized_end=1891
+  _globals['_WATCHMETRICSREQUEST']._serialized_start=1894
+  _globals['_WATCHMETRICSREQUEST']._serialized_end=2032
+  _globals['_WATCHMETRICSRESPONSE']._serialized_start=2034
+  _globals['_WATCHMETRICSRESPONSE']._serialized_end=2141
+  _globals['_METRICSSERVICE']._serialized_start=2320
+  _globals['_METRICSSERVICE']._serialized_end=2748
 # @@protoc_insertion_point(module_scope)

@@ -38,7 +38,9 @@ class _ControlResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Control
     CONTROL_RESULT_NOTHING_FOUND: _ControlResult.ValueType  # 2
     """There was nothing to end: the work had ended by itself, or never begun."""
     CONTROL_RESULT_UNCONFIRMED: _ControlResult.ValueType  # 3
-    """An admin ended the run without waiting for proof."""
+    """An admin ended the run without waiting for proof. It stays so, as the run's reason does;
+    if proof comes later, `confirm_time` has when.
+    """
 
 class ControlResult(_ControlResult, metaclass=_ControlResultEnumTypeWrapper):
     """What came of a control request."""
@@ -50,7 +52,9 @@ CONTROL_RESULT_ENDED: ControlResult.ValueType  # 1
 CONTROL_RESULT_NOTHING_FOUND: ControlResult.ValueType  # 2
 """There was nothing to end: the work had ended by itself, or never begun."""
 CONTROL_RESULT_UNCONFIRMED: ControlResult.ValueType  # 3
-"""An admin ended the run without waiting for proof."""
+"""An admin ended the run without waiting for proof. It stays so, as the run's reason does;
+if proof comes later, `confirm_time` has when.
+"""
 Global___ControlResult: _TypeAlias = ControlResult  # noqa: Y015
 
 class _RunFacet:
