@@ -116,13 +116,13 @@ async def test_a_confirmation_that_did_not_get_through_is_sent_again(run_logs: R
     directory.is_away = True
     async with run_logs(directory) as logs:
         logs.service._purger._retry_seconds = 0.05
-        await directory.put(RUN_ID, sealed=True, deleted=True)
+        await directory.put(OTHER, sealed=True, deleted=True)
         await until(lambda: directory.refused > 1)
         assert directory.confirmed == []
 
     directory.is_away = False
     async with run_logs(directory):
-        await until(lambda: directory.confirmed == [("logs", RUN_ID)])
+        await until(lambda: directory.confirmed == [("logs", OTHER)])
 
 
 async def test_an_unexpected_failure_ends_no_purging(
