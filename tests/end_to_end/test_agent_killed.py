@@ -123,9 +123,10 @@ def test_ten_kills_of_agent_and_server_together_cost_a_run_nothing(
 
 
 def test_kills_of_everything_of_ours_lose_no_output(
-    installation: WholeInstallation, launch: Launch
+    installation: WholeInstallation, launch: Launch, tmp_path: Path
 ) -> None:
-    run_id = launch("sh", "-c", COUNTS)
+    waits = f"until [ -e {tmp_path}/go ]; do sleep 0.05; done"  # what ends unseen is not known
+    run_id = launch("sh", "-c", COUNTS.replace("exit 7", f"{waits}; exit 7"))
 
     for kills in range(3):
         eventually(lambda: len(lines_of(installation, run_id)) > 60 * kills)  # noqa: B023
@@ -134,9 +135,12 @@ def test_kills_of_everything_of_ours_lose_no_output(
         for supervisor in supervisors_of(installation, run_id):
             send(supervisor, signal.SIGKILL)
         installation.start()
-    run = eventually(lambda: sealed(described(installation, run_id)), within=100)
+    lines = [f"line {number}" for number in range(1, 601)]
+    eventually(lambda: lines_of(installation, run_id) == lines, within=100)
+    (tmp_path / "go").touch()
+    run = eventually(lambda: sealed(described(installation, run_id)))
 
-    assert lines_of(installation, run_id) == [f"line {number}" for number in range(1, 601)]
+    assert lines_of(installation, run_id) == lines
     assert run.get("exitCode", UNSEEN) in (7, UNSEEN)
 
 
