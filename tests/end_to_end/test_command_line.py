@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ def test_what_was_run_is_listed_described_and_logged(installation: WholeInstalla
 
     assert followed.out == logged.out == f"{Path.cwd()}\n"
     assert [run["state"] for run in listed["runs"]] == ["RUN_STATE_COMPLETED"]
-    assert "Parameters  alpha=0.1" in described.out
+    assert re.search(r"Parameters +alpha=0\.1\n", described.out)
     assert (described.code, described.err) == (0, "")
 
 

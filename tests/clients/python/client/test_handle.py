@@ -1,5 +1,6 @@
 import threading
 from datetime import timedelta
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -199,6 +200,28 @@ def test_an_interrupted_wait_kills_the_run(server: ScriptedServer, handle: RunHa
         raise KeyboardInterrupt
 
     assert len(server.requests["KillRun"]) == 1
+    assert handle.state == "TERMINATED"
+
+
+def test_an_interrupt_that_left_grpc_locked_kills_the_run_all_the_same(
+    server: ScriptedServer, handle: RunHandle, connection: Connection
+) -> None:
+    server.answers["KillRun"] = KillRunResponse(run=_RUNNING)
+    server.answers["WatchRun"] = _becoming(_TERMINATED)
+    locks = [cast("Any", channel)._call_state.lock for channel in connection._channels.values()]
+
+    def interrupted() -> None:
+        for lock in locks:
+            lock.acquire()
+        raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(KeyboardInterrupt), handle.sync_context():
+            interrupted()
+    finally:
+        for lock in locks:
+            lock.release()
+
     assert handle.state == "TERMINATED"
 
 

@@ -87,6 +87,14 @@ class Connection:
         found = discover()
         return cls(Location(server, found.token, found.home) if server else found)
 
+    def again(self) -> "Connection":
+        """Return another connection to the same server, which shares nothing with this one.
+
+        A KeyboardInterrupt that strikes within grpc may leave a lock of its channel locked for
+        good: whoever goes on after one does so by a new connection.
+        """
+        return Connection(self.location)
+
     def __enter__(self) -> Self:
         return self
 

@@ -196,9 +196,15 @@ class RunHandle:
             yield self
         except BaseException as error:
             if not isinstance(error, Exception):
-                with suppress(ConflictError):  # it has ended meanwhile
-                    self.kill()
+                self._kill_after_interrupt()
             raise
+
+    def _kill_after_interrupt(self) -> None:
+        with self._connection.again() as connection:
+            killed = RunHandle(self._run, connection)
+            with suppress(ConflictError):  # it has ended meanwhile
+                killed.kill()
+            self._run = killed.run
 
     def logs(  # noqa: PLR0913  # each is a field of the log filter, by keyword only
         self,

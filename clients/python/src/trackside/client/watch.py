@@ -97,8 +97,14 @@ class Watch(Generic[Response]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.stop()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            # It may have left a lock of the call locked, which `cancel` would wait for.
+            threading.Thread(target=self.stop, daemon=True).start()
+        else:
+            self.stop()
 
     def __iter__(self) -> Self:
         return self
