@@ -2,32 +2,15 @@
 
 import sys
 
-from trackside_journal import records
+from trackside_journal.apart import surroundings_apart
 from trackside_logs.bootstrap import LogsService
-from trackside_protos.runs.v1.runs_service_pb2 import (
-    ConfirmDeletionResponse,
-    WatchRunDirectoryResponse,
-)
 from trackside_serving.apart import Built, Surroundings, run_apart
-from trackside_serving.places import LOGS, RUNS
+from trackside_serving.places import LOGS
 
 
 def build(surroundings: Surroundings) -> Built:
-    """Return the service, which asks RunsService over the wire."""
-    runs = surroundings.remote(RUNS)
-    service = LogsService(
-        records.Surroundings(
-            database_url=surroundings.database_url,
-            server_id=surroundings.credentials.server_id,
-            redis_url=surroundings.redis_url,
-            watch_directory=runs.stream_for_service(
-                f"/{RUNS}/WatchRunDirectory", WatchRunDirectoryResponse
-            ),
-            confirm_deletion=runs.call_for_service(
-                f"/{RUNS}/ConfirmDeletion", ConfirmDeletionResponse
-            ),
-        )
-    )
+    """Return the service."""
+    service = LogsService(surroundings_apart(surroundings))
     return Built(service, [service], service.database.description)
 
 

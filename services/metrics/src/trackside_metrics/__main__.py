@@ -2,34 +2,19 @@
 
 import sys
 
-from trackside_journal import records
+from trackside_journal.apart import surroundings_apart
 from trackside_metrics.bootstrap import MetricsService
-from trackside_protos.runs.v1.runs_service_pb2 import (
-    ConfirmDeletionResponse,
-    ReportFiguresResponse,
-    WatchRunDirectoryResponse,
-)
+from trackside_protos.runs.v1.runs_service_pb2 import ReportFiguresResponse
 from trackside_serving.apart import Built, Surroundings, run_apart
 from trackside_serving.places import METRICS, RUNS
 
 
 def build(surroundings: Surroundings) -> Built:
-    """Return the service, which asks RunsService over the wire."""
-    runs = surroundings.remote(RUNS)
-    service = MetricsService(
-        records.Surroundings(
-            database_url=surroundings.database_url,
-            server_id=surroundings.credentials.server_id,
-            redis_url=surroundings.redis_url,
-            watch_directory=runs.stream_for_service(
-                f"/{RUNS}/WatchRunDirectory", WatchRunDirectoryResponse
-            ),
-            confirm_deletion=runs.call_for_service(
-                f"/{RUNS}/ConfirmDeletion", ConfirmDeletionResponse
-            ),
-        ),
-        runs.call_for_service(f"/{RUNS}/ReportFigures", ReportFiguresResponse),
+    """Return the service, which tells RunsService what metrics have come to."""
+    report_figures = surroundings.remote(RUNS).call_for_service(
+        f"/{RUNS}/ReportFigures", ReportFiguresResponse
     )
+    service = MetricsService(surroundings_apart(surroundings), report_figures)
     return Built(service, [service], service.database.description)
 
 
