@@ -250,13 +250,17 @@ def test_a_stop_that_comes_while_the_run_ends_interrupts_nothing(
 ) -> None:
     process = programs.start(
         """
-        import os, trackside
+        import os, threading, time, trackside
         run = trackside.start_run("p", capture=False)
         os.mkfifo("held")
         run._reporter.errands.add(lambda: open("held").read())  # what the end waits for
         run.log(x=1)
         run.flush()
-        print("up", flush=True)
+        def tell():
+            while not run._ending.has_begun:
+                time.sleep(0.001)
+            print("up", flush=True)
+        threading.Thread(target=tell).start()
         run.finish()
         print("finished")
         """
