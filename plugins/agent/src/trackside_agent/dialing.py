@@ -2,7 +2,6 @@
 
 import logging
 import queue
-import random
 import socket
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import Final
 
 import grpc
 
+from trackside.chance import CHANCE
 from trackside.client.connection import Connection
 from trackside.client.errors import TracksideError
 from trackside.client.failed_calls import error_of_call
@@ -76,7 +76,7 @@ class Dialer:
                 logger.warning("the line to the server is cut: %s", problem)
             complaint = problem
             pause = pauses.after(problem, has_held=line.has_held)
-            self._stopping.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads agents
+            self._stopping.wait(pause * CHANCE.uniform(0.5, 1.0))
 
     def _problem_of(self, line: "Line") -> str:
         """Talk until the line is cut, and return by what; nothing if the server hung up."""

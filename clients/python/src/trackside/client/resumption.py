@@ -1,11 +1,11 @@
 """What a watch delivers, and how it goes on after an interruption; no I/O and no clock."""
 
-import random
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from trackside.chance import CHANCE
 from trackside.client.errors import ServerUnreachableError, TracksideError
 
 FIRST_DELAY: Final = 0.1
@@ -36,7 +36,7 @@ class Resumption(Generic[Response]):
     """
 
     def __init__(
-        self, *, patient: bool = False, jitter: Callable[[], float] = random.random
+        self, *, patient: bool = False, jitter: Callable[[], float] = CHANCE.random
     ) -> None:
         self.cursor = ""
         """Resumes after everything delivered so far; empty until there is such a cursor."""

@@ -1,6 +1,5 @@
 """One service's append stream: one for all runs, opened while there is something to send."""
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +7,7 @@ from typing import Final, Protocol, cast
 
 import grpc
 
+from trackside.chance import CHANCE
 from trackside.client.failed_calls import error_of_call, let_go
 from trackside.delivery import refusals, wire
 from trackside.delivery.channel import Channels
@@ -103,7 +103,7 @@ class ServiceStream:
     def _next_pause(self) -> float:
         pause = self._pause
         self._pause = min(pause * 2, LONGEST_PAUSE)
-        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients, hides nothing
+        return pause * CHANCE.uniform(0.5, 1.0)
 
     def _try_exchange(self) -> Answer:
         try:
