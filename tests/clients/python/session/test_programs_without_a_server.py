@@ -1,3 +1,4 @@
+import random
 import time
 
 import pytest
@@ -156,3 +157,22 @@ def test_delivering_that_is_killed_over_and_over_repeats_nothing(
     assert stored.values("x") == [float(number) for number in range(30)]
     assert stored.messages == [str(number) for number in range(30)]
     assert stored.producers_closed == 1
+
+
+def test_a_seeded_program_gets_the_numbers_that_it_gets_alone(
+    programs: Programs, append_server: AppendServer
+) -> None:
+    append_server.stop()
+
+    ended = programs.run(
+        """
+        import random, trackside
+        random.seed(7)
+        with trackside.start_run("p", capture=False) as run:
+            run.log(x=1)
+            run.flush(timeout=1.0)  # it is tried meanwhile, again and again
+        print(random.random())
+        """
+    )
+
+    assert ended.output == f"{random.Random(7).random()}\n"  # noqa: S311 - what is compared
