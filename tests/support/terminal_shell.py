@@ -28,6 +28,9 @@ class TerminalShell:
         """Start it in a folder."""
         self._ours, theirs = pty.openpty()
         self.resize(lines=50, columns=_COLUMNS)
+        # With these, which test runners set, programs would not see that the size changes.
+        fixed = {"COLUMNS", "LINES"}
+        of_a_person = {name: text for name, text in environment.items() if name not in fixed}
         setsid, bash = shutil.which("setsid"), shutil.which("bash")
         assert setsid
         assert bash
@@ -37,7 +40,7 @@ class TerminalShell:
             stdout=theirs,
             stderr=theirs,
             cwd=folder,
-            env={**environment, "TERM": "dumb", "HISTFILE": "", **_PROMPTING},
+            env={**of_a_person, "TERM": "dumb", "HISTFILE": "", **_PROMPTING},
         )
         os.close(theirs)
         self.written = ""
