@@ -16,6 +16,7 @@ MARKERS: Final = {
 
 # How long an example takes depends on who else uses the machine.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("shared"), max_examples=15)
 settings.load_profile("shared")
 
 

@@ -6,6 +6,8 @@ import pytest
 from support.reporting import append_server, location, reporting
 from trackside.location import Location
 
+pytestmark = pytest.mark.processes
+
 __all__ = ["append_server", "location", "reporting"]
 
 ROOT = Path(__file__).parents[3]

@@ -12,6 +12,8 @@ from trackside_plugin_interface import Ending, EndReason, Machine, Usage
 from trackside_runner_local.machine import machine_type
 from trackside_runner_local.processes import is_alive
 
+pytestmark = pytest.mark.processes
+
 Runs = Callable[..., LocalRun]
 
 MEBIBYTE = 1024 * 1024

@@ -13,6 +13,8 @@ import pytest
 from support.local_runs import LocalRun, until
 from trackside_runner_local.processes import Process, identify, is_alive, send
 
+pytestmark = pytest.mark.processes
+
 Runs = Callable[..., LocalRun]
 
 WAITS = "import sys, time; print('up', flush=True); time.sleep(600)"

@@ -14,6 +14,8 @@ from support.local_runs import LocalRun, until
 from trackside_plugin_interface import Ending, EndReason, EngineUnavailableError, Handle
 from trackside_runner_local.processes import identify, is_alive, send
 
+pytestmark = pytest.mark.processes
+
 Runs = Callable[..., LocalRun]
 Kill = Callable[[LocalRun], None]
 

@@ -3,6 +3,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -137,5 +138,5 @@ class GateMachine(RuleBasedStateMachine):
                 raise AssertionError(result)
 
 
-TestGateMachine = GateMachine.TestCase
+TestGateMachine = pytest.mark.exhaustive(GateMachine.TestCase)
 TestGateMachine.settings = settings(max_examples=25, stateful_step_count=30)

@@ -133,6 +133,7 @@ def test_a_limit_takes_so_many_from_one_end(
     assert (selection.first, selection.last) == (expected[0], expected[-1])
 
 
+@pytest.mark.exhaustive
 def test_the_characters_that_fold_to_ascii_letters_are_all_known() -> None:
     found: dict[str, set[str]] = {}
     for code in range(128, 0x110000):

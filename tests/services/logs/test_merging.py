@@ -37,6 +37,7 @@ async def append_singly(logs: Logs, batches: range, lines: int = 2) -> None:
         await logs.append([make_batch(n, entries)])
 
 
+@pytest.mark.exhaustive
 async def test_many_small_chunks_become_few_with_every_entry_in_its_place(logs: Logs) -> None:
     await append_singly(logs, range(1, 201))
     await until(lambda: logs.service.merger.is_idle)

@@ -80,6 +80,7 @@ def is_same(found: series_pb2.Series, expected: series_pb2.Series) -> bool:
     return copies[0].SerializeToString() == copies[1].SerializeToString()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("merges", [0, 1, 2], ids=["unmerged", "merged", "merged within"])
 @given(run=RUN)
 @example(run=[[("a", [(0, 0, 0.0)], 2)], [("a", [(0, 0, -0.0)], 1)]])

@@ -60,6 +60,7 @@ async def store(metrics: Metrics, run_id: str, blocks: list[list[Point]], merges
         await metrics.service.merger.merge(run_id, enough=1, is_final=True)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("merges", ["never", "now and then", "at the end"])
 @given(blocks=POINTS, data=st.data())
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -256,6 +257,7 @@ async def test_a_hundred_series_may_match(metrics: Metrics, *, merged: bool) -> 
         await metrics.query()
 
 
+@pytest.mark.exhaustive
 async def test_two_million_points_may_be_asked_for(metrics: Metrics) -> None:
     block = make_block(values=[0.0] * 100_000)
     await metrics.append(batches(*([block] for _ in range(20))))

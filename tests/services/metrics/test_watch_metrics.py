@@ -68,6 +68,7 @@ async def test_a_watch_resumes_at_every_cursor(metrics: Metrics, merges: tuple[i
         assert encoded(found) == encoded(originals[position:])
 
 
+@pytest.mark.exhaustive
 async def test_merged_blocks_are_sent_in_order_page_by_page(metrics: Metrics) -> None:
     await metrics.append(training_steps(1500, keys=6))
     originals = await metrics.blocks()

@@ -293,6 +293,7 @@ async def test_a_run_that_nobody_could_end_is_refused(server: Server) -> None:
     assert refused.value.violations[0].field == "producer_id"
 
 
+@pytest.mark.exhaustive
 async def test_ten_thousand_children_are_made_in_seconds(server: Server) -> None:
     began = time.process_time()
 

@@ -119,6 +119,7 @@ async def test_nothing_is_left_of_a_deleted_run_but_that_it_was_deleted(server: 
     assert not any(run.name.encode() in message for message in stored)
 
 
+@pytest.mark.exhaustive
 async def test_a_run_of_very_many_parts_is_purged_to_the_last(server: Server) -> None:
     run = await server.create()
     for start in range(0, 5000, 1000):

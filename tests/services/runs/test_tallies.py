@@ -97,6 +97,7 @@ def runner(tmp_path: Path) -> Iterator[tuple[asyncio.Runner, Server]]:
         runner.run(stack.aclose())
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.lists(reports, min_size=1, max_size=8), max_size=8), ends=st.booleans())
 def test_counts_equal_a_recount(

@@ -124,6 +124,7 @@ async def test_the_present_state_while_everything_changes_is_the_state(cluster: 
         assert watcher.sequences == list(range(first, first + len(watcher.sequences)))
 
 
+@pytest.mark.exhaustive
 async def test_many_open_tasks_come_in_pages(cluster: Cluster) -> None:
     run = await cluster.one.create()
     for start in range(0, 1700, 850):
@@ -182,6 +183,7 @@ async def test_a_watch_goes_on_from_every_cursor_without_gap_or_repeat(cluster: 
         assert watcher.sequences == list(range(position + 1, head + 1))
 
 
+@pytest.mark.exhaustive
 async def test_a_watch_that_is_cut_again_and_again_misses_nothing(cluster: Cluster) -> None:
     run = await cluster.one.create()
     reporting = asyncio.create_task(busy(cluster.one, run, 60))

@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from support.runs import (
     COMPLETED,
     FAILED,
@@ -287,6 +289,7 @@ async def test_many_that_are_due_are_all_looked_at(server: Server) -> None:
     assert len(await server.runs("state=FAILED", page_size=1000)) == 250
 
 
+@pytest.mark.exhaustive
 async def test_very_many_open_tasks_are_aborted_before_the_seal(server: Server) -> None:
     run = await running(server)
     for start in range(0, 5000, 1000):

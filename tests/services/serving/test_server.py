@@ -64,6 +64,7 @@ async def check(s: Served, name: str = "") -> int:
     return health_pb2.HealthCheckResponse.FromString(await s.one(CHECK)(request)).status
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("size", "accepted"), [(15_000, 20), (17_000, 0)])
 async def test_metadata_is_accepted_or_refused_by_its_size_alone(size: int, accepted: int) -> None:
     metadata = (*bearer(), ("x-big", "a" * (size - 400)))

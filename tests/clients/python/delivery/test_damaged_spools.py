@@ -51,6 +51,7 @@ def assert_crashed(server: AppendServer) -> None:
     assert server.only_run().producers_closed == 1
 
 
+@pytest.mark.exhaustive
 def test_of_a_spool_that_is_cut_anywhere_all_before_the_cut_arrives_once(
     location: Location, append_server: AppendServer, kept: SpoolFolder
 ) -> None:
@@ -76,6 +77,7 @@ def test_of_a_spool_that_is_cut_anywhere_all_before_the_cut_arrives_once(
     assert arrived[-1] >= COUNT - COUNT // CUTS - 1
 
 
+@pytest.mark.exhaustive
 def test_a_spool_of_which_not_even_the_beginning_is_left_stops_nothing(
     location: Location, append_server: AppendServer, kept: SpoolFolder
 ) -> None:

@@ -12,6 +12,8 @@ from trackside.spool.folder import Abandoned, Identity, Position, SpoolFolder
 from trackside.spool.frames import Service
 from trackside_protos.runs.v1.report_pb2 import RunReport
 
+pytestmark = pytest.mark.processes
+
 
 def test_a_spool_is_held_for_delivery_before_anything_is_in_it(
     delivery: Delivery, append_server: AppendServer

@@ -1,6 +1,10 @@
+import pytest
+
 from support.append_server import AppendServer, StoredRun
 from support.programs import Programs
 from trackside_protos.runs.v1.run_state_pb2 import RunState
+
+pytestmark = pytest.mark.processes
 
 
 def last_state(stored: StoredRun) -> tuple[int, int, int]:

@@ -7,6 +7,8 @@ from support.append_server import AppendServer
 from support.programs import Programs
 from support.small_disk import small_disk
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(name="small_disk")
 def _small_disk(tmp_path: Path) -> Iterator[Path]:

@@ -1,6 +1,10 @@
+import pytest
+
 from support.append_server import AppendServer
 from support.programs import Programs
 from trackside_protos.logs.v1.log_entry_pb2 import LogEntry
+
+pytestmark = pytest.mark.processes
 
 
 def entries_of(server: AppendServer, stream: str = "stdout") -> dict[str, LogEntry]:

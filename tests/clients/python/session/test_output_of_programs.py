@@ -1,5 +1,9 @@
+import pytest
+
 from support.append_server import AppendServer
 from support.programs import Programs
+
+pytestmark = pytest.mark.processes
 
 
 def test_output_of_children_is_captured_and_still_seen(

@@ -7,6 +7,8 @@ from support.eventually import eventually
 from support.programs import Programs
 from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
 
+pytestmark = pytest.mark.processes
+
 
 def last_state(stored: StoredRun) -> tuple[int, int, int]:
     (*_, state) = [report.state for report in stored.reports if report.HasField("state")]

@@ -10,6 +10,8 @@ from trackside.location import Location, discover
 from trackside.spool.folder import spools
 from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
 
+pytestmark = pytest.mark.processes
+
 
 def last_state(stored: StoredRun) -> tuple[int, int, int]:
     (*_, state) = [report.state for report in stored.reports if report.HasField("state")]

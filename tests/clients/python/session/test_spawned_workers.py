@@ -7,6 +7,8 @@ from support.append_server import AppendServer
 from support.programs import Programs
 from trackside_protos.runs.v1.run_state_pb2 import RunState
 
+pytestmark = pytest.mark.processes
+
 WORKERS = """
 import concurrent.futures, multiprocessing, sys, time, trackside
 

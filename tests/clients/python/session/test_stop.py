@@ -9,6 +9,8 @@ from trackside_protos.runs.v1.report_pb2 import ControlStep
 from trackside_protos.runs.v1.run_pb2 import ControlRequest
 from trackside_protos.runs.v1.run_state_pb2 import RunAction, RunState, StateReason
 
+pytestmark = pytest.mark.processes
+
 ACKNOWLEDGED = ControlStep.CONTROL_STEP_ACKNOWLEDGED
 CONFIRMED = ControlStep.CONTROL_STEP_CONFIRMED
 ESCALATED = ControlStep.CONTROL_STEP_ESCALATED

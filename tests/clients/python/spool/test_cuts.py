@@ -1,6 +1,7 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def read_all(folder: SpoolFolder) -> dict[int, list[Frame]]:
     return found
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=200)
 @given(BATCHES, st.integers(min_value=0))
 def test_of_a_spool_that_is_cut_anywhere_all_before_the_cut_is_read(

@@ -170,6 +170,7 @@ some_runs = st.lists(runs, min_size=1, max_size=6, unique_by=lambda run: run.run
 some_trees = st.lists(trees, min_size=1, max_size=4)
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=200)
 @given(stored=some_runs, asked=some_trees)
 def test_the_database_finds_what_the_predicate_finds(

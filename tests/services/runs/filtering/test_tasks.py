@@ -122,6 +122,7 @@ def assert_agreement(
     assert set(found) == {task.task_id for task in stored if predicate(task)}
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=200)
 @given(stored=some_tasks, others=some_tasks, asked=some_trees)
 def test_the_database_finds_what_the_predicate_finds(
