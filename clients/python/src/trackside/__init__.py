@@ -13,7 +13,7 @@ Importing this package is cheap: each name is looked up in its module when it is
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trackside.client.errors import TracksideError
@@ -58,13 +58,15 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
-    if name not in _HOMES:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    thing = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = thing
-    return thing
+if not TYPE_CHECKING:  # to which a name that is not there would be anything
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message)
+        thing = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = thing
+        return thing
 
 
 def __dir__() -> list[str]:

@@ -15,9 +15,9 @@ Example:
     ```
 """
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec
 
-from trackside.client.async_handle import AsyncRunHandle
 from trackside.client.async_handle import AsyncRunHandle as RunHandle
 from trackside.client.async_handle import get_async_run as get_run
 from trackside.client.async_handle import list_async_runs as list_runs
@@ -47,11 +47,21 @@ __all__ = [
 ]
 
 
-async def launch(command: str | list[str], **chosen: Any) -> AsyncRunHandle:  # noqa: ANN401 - as there
+Asked = ParamSpec("Asked")
+Started = Callable[Asked, Awaitable[RunHandle]]
+
+
+def _asked_as(_: Callable[Asked, object]) -> Callable[[Started[...]], Started[Asked]]:
+    """Return what gives a function the signature of another, so that it is written once."""
+    return lambda function: function
+
+
+@_asked_as(launching.launch)
+async def launch(*args: Any, **kwargs: Any) -> RunHandle:  # noqa: ANN401 - as there
     """Start a command as a run, through an agent; takes what `trackside.launch` takes.
 
     Raises:
         InvalidRequestError: Something of it is wrong.
         ServerUnreachableError: Nobody answers; with a `request_id` it is safe to try again.
     """
-    return AsyncRunHandle(await in_thread(lambda: launching.launch(command, **chosen)))
+    return RunHandle(await in_thread(lambda: launching.launch(*args, **kwargs)))

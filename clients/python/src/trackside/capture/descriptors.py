@@ -57,7 +57,7 @@ class CapturedDescriptor:
         self._offset = self._freed = 0
         self._shown = b""
         self._next_progress = 0.0
-        self.complaint = ""
+        self.complaint: str = ""
         """What the copying has to complain of; then some of what was written is missing."""
         try:
             self._begin(folder)

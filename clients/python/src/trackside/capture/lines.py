@@ -47,7 +47,7 @@ class LineCutter:
 
     def __init__(self) -> None:
         self._rest = bytearray()
-        self.is_redrawn = False
+        self.is_redrawn: bool = False
         """Whether the line that has not ended was drawn over at least once."""
 
     def feed(self, chunk: bytes) -> Iterator[Line]:

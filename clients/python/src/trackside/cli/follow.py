@@ -48,7 +48,7 @@ class Follower:
             say: Takes lines about the run.
             write: Takes text of its log, with line ends.
         """
-        self.view = RunView(run)
+        self.view: RunView = RunView(run)
         self._paint = paint
         self._say = say
         self._write = write

@@ -30,8 +30,8 @@ class LiveModel:
     """One run with its parts, or a parent with its children."""
 
     def __init__(self, run: Run, at: float) -> None:
-        self.view = RunView(run)
-        self.received_at = at
+        self.view: RunView = RunView(run)
+        self.received_at: float = at
         """When the run was last heard of, on a clock that only goes forward."""
         self.children: dict[str, Received] = {}
         self.series: list[Series] = []

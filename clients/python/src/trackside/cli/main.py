@@ -79,7 +79,7 @@ def _summary(entry: "EntryPoint") -> str:
     return command.get_short_help_str(limit=80)
 
 
-trackside = click.version_option(VERSION, message="%(prog)s %(version)s")(
+trackside: Trackside = click.version_option(VERSION, message="%(prog)s %(version)s")(
     Trackside(name="trackside", places=COMMANDS, help_text=_HELP)
 )
 

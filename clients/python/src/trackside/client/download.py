@@ -178,7 +178,7 @@ class Part:
         self._path = path
         self._file = os.fdopen(descriptor, "r+b")
         self._digest = hashlib.sha256()
-        self.size = os.fstat(descriptor).st_size
+        self.size: int = os.fstat(descriptor).st_size
 
     @classmethod
     def taken(cls, target: Path, key: str) -> Self:

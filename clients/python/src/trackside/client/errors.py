@@ -76,7 +76,7 @@ class TracksideError(Exception):
 
     def __init__(self, message: str, facts: ErrorFacts | None = None, *, hint: str = "") -> None:
         super().__init__(message)
-        self.facts = facts or ErrorFacts()
+        self.facts: ErrorFacts = facts or ErrorFacts()
         self._hint = hint
 
     @property
@@ -135,7 +135,7 @@ class AmbiguousNameError(TracksideError):
         super().__init__(
             message, ErrorFacts(fields=shown), hint="give an id, or more characters of it"
         )
-        self.candidates = tuple(candidates)
+        self.candidates: tuple[str, ...] = tuple(candidates)
 
 
 class NotAllowedError(TracksideError):
@@ -192,7 +192,7 @@ class DownloadFailedError(TracksideError):
         path, error = next(iter(failures.items()))
         more = f", and {len(failures) - 1} more" if len(failures) > 1 else ""
         super().__init__(f"{path}: {error.message}{more}", error.facts, hint=error.hint)
-        self.failures = dict(failures)
+        self.failures: dict[str, TracksideError] = dict(failures)
 
 
 class CallTimeoutError(TracksideError, TimeoutError):

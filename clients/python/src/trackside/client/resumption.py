@@ -38,7 +38,7 @@ class Resumption(Generic[Response]):
     def __init__(
         self, *, patient: bool = False, jitter: Callable[[], float] = CHANCE.random
     ) -> None:
-        self.cursor = ""
+        self.cursor: str = ""
         """Resumes after everything delivered so far; empty until there is such a cursor."""
         self.outage: TracksideError | None = None
         """Why nothing comes at present, while that is so."""

@@ -21,14 +21,14 @@ class RunView:
     """
 
     def __init__(self, run: Run | None = None) -> None:
-        self.run = Run()
+        self.run: Run = Run()
         if run is not None:
             self.run.CopyFrom(run)
         self.scopes: dict[str, Scope] = {scope.path: scope for scope in self.run.scopes}
         self.processes: dict[str, Process] = {}
         self.tasks: dict[str, Task] = {}
         self.outputs: dict[str, Output] = {}
-        self.caught_up = False
+        self.caught_up: bool = False
 
     def apply(self, response: WatchRunResponse) -> None:
         """Take in one response of the watch."""

@@ -42,16 +42,18 @@ class Depot:
         self.location = location
         self.on_control = on_control
         self.on_warning = on_warning
-        self.lock = threading.RLock()
-        self.progress = threading.Condition(self.lock)
+        self.lock: threading.RLock = threading.RLock()
+        self.progress: threading.Condition = threading.Condition(self.lock)
         """Notified when something was acknowledged or could not be."""
-        self.work = {service: threading.Condition(self.lock) for service in SERVICES}
+        self.work: dict[Service, threading.Condition] = {
+            service: threading.Condition(self.lock) for service in SERVICES
+        }
         """Notified when there may be something to send to this service."""
-        self.stopped = False
+        self.stopped: bool = False
         self.waiting_count = 0
         """How many wait for the delivery: then the server is tried more often."""
-        self.reach = Reach()
-        self.loads = {service: Load() for service in SERVICES}
+        self.reach: Reach = Reach()
+        self.loads: dict[Service, Load] = {service: Load() for service in SERVICES}
         self._shipments: dict[Key, Shipment] = {}
         # Dicts, for sets that keep their order: lanes take turns.
         self._ready: dict[Service, dict[Lane, None]] = {service: {} for service in SERVICES}

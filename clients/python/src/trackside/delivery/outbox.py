@@ -36,7 +36,7 @@ class Outbox:
     ) -> None:
         self.identity = identity
         self.create = create
-        self.spool = SpoolWriter(
+        self.spool: SpoolWriter = SpoolWriter(
             folder,
             identity,
             substitute=wire.substitute,
@@ -44,7 +44,7 @@ class Outbox:
             note=note,
             durable=durable,
         )
-        self.closed = False
+        self.closed: bool = False
         """Whether everything was said."""
         self.wake: Callable[[Service], None] | None = None
         """Told of each service that something was added for; a delivery sets it."""

@@ -43,9 +43,9 @@ class Lane:
     ) -> None:
         self.shipment = shipment
         self.service = service
-        self.acknowledged = acknowledged
+        self.acknowledged: int = acknowledged
         """Everything up to this number of the spool is stored by the server."""
-        self.sent = 0
+        self.sent: int = 0
         """How many of the loaded batches are under way on the present stream."""
         self._sent_bytes = 0
         self._load = load
@@ -191,16 +191,20 @@ class Shipment:
         self.folder = folder
         self.identity = identity
         self.outbox = outbox
-        self.create = outbox.create if outbox else creation_of(folder, identity)
-        self.position = Position(created=self.create is None)
-        self.lanes = {service: Lane(self, service, 0, loads[service]) for service in SERVICES}
+        self.create: CreateRunRequest | None = (
+            outbox.create if outbox else creation_of(folder, identity)
+        )
+        self.position: Position = Position(created=self.create is None)
+        self.lanes: dict[Service, Lane] = {
+            service: Lane(self, service, 0, loads[service]) for service in SERVICES
+        }
         self.predecessor: Shipment | None = None
         """The spool of an earlier epoch, which must be delivered before."""
-        self.patience = 0.0
+        self.patience: float = 0.0
         """How long the last refusal made us wait."""
         self.given_up = ""
         """Why nothing more of it can ever be sent."""
-        self.postscript = b""
+        self.postscript: bytes = b""
         """Reports that were made after the closing one, and go in one batch with it."""
         self._wait_until = 0.0
         self._epilogue: list[Frame] = []

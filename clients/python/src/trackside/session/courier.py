@@ -92,5 +92,5 @@ class _Courier:
         self._lock = threading.Lock()
 
 
-courier = _Courier()
+courier: _Courier = _Courier()
 """The one of this process."""

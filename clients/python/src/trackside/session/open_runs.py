@@ -108,5 +108,5 @@ class OpenRuns:
             run.after_fork_in_child()
 
 
-open_runs = OpenRuns()
+open_runs: OpenRuns = OpenRuns()
 """Those of this program."""

@@ -18,7 +18,7 @@ from trackside.spool.frames import Service
 from trackside_protos.logs.v1.log_entry_pb2 import LogEntry
 from trackside_protos.runs.v1.report_pb2 import RunReport
 
-LongInteger = range(-(1 << 63), 1 << 63)
+LongInteger: range = range(-(1 << 63), 1 << 63)
 NANOS: Final = 1_000_000_000
 
 _LONGEST_KEY: Final = 256

@@ -53,11 +53,11 @@ class Reporter:
         system_interval: float = 0.0,
     ) -> None:
         """Report this run, and what the system says each so many seconds; 0: nothing of it."""
-        self.masker = Masker(secrets_of(os.environ))
-        self.recorder = Recorder(self.masker, self.complain)
-        self.errands = Errands(self.complain)
-        self.output = Output(run_id, self.recorder, self.masker, self.complain)
-        self.is_child = False
+        self.masker: Masker = Masker(secrets_of(os.environ))
+        self.recorder: Recorder = Recorder(self.masker, self.complain)
+        self.errands: Errands = Errands(self.complain)
+        self.output: Output = Output(run_id, self.recorder, self.masker, self.complain)
+        self.is_child: bool = False
         """Whether this process was forked off after the run had begun."""
         self._location = location
         self._mode = mode

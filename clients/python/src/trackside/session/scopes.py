@@ -42,7 +42,7 @@ class Scope(Labelled, Block["Scope"]):
         self._is_pattern = False
         outer = here(run_id)
         self._run_id = run_id
-        self.name = one_line(name.replace("/", "_"), _LONGEST_NAME) or "scope"
+        self.name: str = one_line(name.replace("/", "_"), _LONGEST_NAME) or "scope"
         """Its own name."""
         self._recorder = recorder
         self._failures = failures

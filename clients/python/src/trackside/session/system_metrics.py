@@ -71,7 +71,7 @@ class SystemMetrics:
     def __init__(
         self, say: Callable[[Mapping[str, float]], None], meter: Meter, interval: float
     ) -> None:
-        self.use = Use()
+        self.use: Use = Use()
         """What was used until the last look."""
         self._say = say
         self._meter = meter

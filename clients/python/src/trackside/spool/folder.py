@@ -76,7 +76,7 @@ class SpoolFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.create_request = path / "create"
+        self.create_request: Path = path / "create"
         self._position = path / "delivered.json"
 
     @classmethod

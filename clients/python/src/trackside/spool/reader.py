@@ -22,7 +22,7 @@ class SpoolReader:
         self._segment = 0
         self._file = (0, 0)
         self._offset = 0
-        self.last = after
+        self.last: int = after
         """The number of the newest batch that was read."""
 
     def read(self) -> list[Frame]:

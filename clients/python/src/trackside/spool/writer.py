@@ -78,10 +78,10 @@ class SpoolWriter:
         self.folder = folder
         self.last: dict[Service, int] = dict.fromkeys(SERVICES, 0)
         """The number of the newest batch of each service."""
-        self.taken = dict(self.last)
+        self.taken: dict[Service, int] = dict(self.last)
         """The number of the newest batch of each service that is read for being sent; set by who
         reads. Up to there nothing is dropped."""
-        self.note = note
+        self.note: bytes = note
         """What the caller put beside the newest frame: where it stood in its own input."""
         self.failure: OSError | None = None
         """Why nothing is written to disk at present."""

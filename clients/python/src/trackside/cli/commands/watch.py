@@ -69,7 +69,7 @@ class Enough:
         self._until = until.upper() if until else ""
         self._timeout = timeout
         self._started = time.monotonic()
-        self.timed_out = False
+        self.timed_out: bool = False
 
     def __call__(self, run: Run) -> bool:
         """Return whether to stop."""
