@@ -58,7 +58,7 @@ def test_a_forked_child_is_a_producer_of_its_own(
         """
     )
 
-    assert (ended.code, ended.errors) == (0, "")
+    assert (ended.code, _ours(ended.errors)) == (0, [])
     append_server.wait_for(lambda: append_server.only_run().producers_closed == 2)
     stored = append_server.only_run()
     assert (stored.values("parent"), stored.values("child")) == ([1.0, 2.0], [1.0])
@@ -87,3 +87,13 @@ def test_workers_of_multiprocessing_report_too(
     assert (ended.code, ended.errors) == (0, "")
     append_server.wait_for(lambda: len(append_server.only_run().values("worker")) == 4)
     assert sorted(append_server.only_run().values("worker")) == [0, 1, 2, 3]
+
+
+def _ours(errors: str) -> list[str]:
+    """Return what stands on a program's standard error but Python's own word on forks."""
+    is_pythons = False
+    kept: list[str] = []
+    for line in errors.splitlines():
+        is_pythons = "DeprecationWarning" in line or (is_pythons and line.startswith("  "))
+        kept += [] if is_pythons else [line]
+    return kept
