@@ -238,6 +238,24 @@ def test_what_no_agent_has_is_stopped_at_once(installation: WholeInstallation) -
     assert again.out == stopped.out
 
 
+def test_who_follows_a_run_that_does_not_begin_is_told_why(
+    installation: WholeInstallation,
+) -> None:
+    following = installation.open("run", "--name", "queued", "--runner", "nobody", "true")
+    assert following.stderr is not None
+    said = [following.stderr.readline() for _ in range(3)]
+
+    described = installation.command("describe", "queued").out
+    installation.command("kill", "--yes", "queued")
+    done(following)
+
+    assert said[1:] == [
+        "PENDING QUEUED\n",
+        "Waits for an agent that offers the runner nobody: there is none.\n",
+    ]
+    assert "Waits for  an agent that offers the runner nobody: there is none\n" in described
+
+
 def test_a_sweep_is_killed_with_its_children_and_deleted_with_them(
     installation: WholeInstallation,
 ) -> None:

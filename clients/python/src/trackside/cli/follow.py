@@ -8,6 +8,7 @@ from trackside.cli.end_of_run import EndOfRun
 from trackside.cli.feed import Event, Feed
 from trackside.cli.paint import Paint
 from trackside.cli.parameters import child_label, varying_keys
+from trackside.cli.queue_note import QueueNote
 from trackside.cli.rendering.changes import RunChanges
 from trackside.cli.rendering.log import LogText
 from trackside.cli.safe_text import harmless_cell
@@ -139,7 +140,8 @@ def follow_lines(connection: Connection, run: Run, terminal: Terminal) -> Run:
                 run_id=run.run_id, run=RunPart(), logs=LogsPart(start=BEGINNING)
             )
             feed.add("live", watch_live(connection, request, patient=True))
-        return _follow(feed, follower, terminal, lambda _: False)
+        queue = QueueNote(connection, terminal)
+        return _follow(feed, follower, terminal, lambda _: False, queue)
 
 
 def follow_changes(
@@ -150,7 +152,8 @@ def follow_changes(
     follower = Follower(run, terminal.paint, terminal.show, _nowhere)
     with Feed() as feed:
         _add_run(feed, connection, run)
-        return _follow(feed, follower, terminal, is_enough)
+        queue = QueueNote(connection, terminal)
+        return _follow(feed, follower, terminal, is_enough, queue)
 
 
 def follow_list_changes(connection: Connection, filter_text: str, terminal: Terminal) -> None:
@@ -178,7 +181,11 @@ def _add_run(feed: Feed, connection: Connection, run: Run) -> None:
 
 
 def _follow(
-    feed: Feed, follower: Follower, terminal: Terminal, is_enough: Callable[[Run], bool]
+    feed: Feed,
+    follower: Follower,
+    terminal: Terminal,
+    is_enough: Callable[[Run], bool],
+    queue: QueueNote,
 ) -> Run:
     end = EndOfRun()
     while not is_enough(follower.view.run):
@@ -189,4 +196,5 @@ def _follow(
                 end.news()
         terminal.out.flush()
         follower.note_outage(is_away=feed.outage() is not None)
+        queue.look(follower.view.run)
     return follower.view.run

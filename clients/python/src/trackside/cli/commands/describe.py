@@ -21,6 +21,7 @@ from trackside.cli.terminal import Terminal, now
 from trackside.client import filters, listing
 from trackside.client.connection import Connection
 from trackside.client.errors import AmbiguousNameError, NotFoundError, TracksideError
+from trackside.client.queueing import awaited, is_queued
 from trackside.client.resolve import resolve_run
 from trackside.client.states import task_state_word
 from trackside_protos.metrics.v1.series_pb2 import Series
@@ -122,6 +123,7 @@ def load_page(connection: Connection, run_id: str, *, limit: int | None) -> RunP
         ),
         outputs=list(listing.list_outputs(connection, run_id, limit=limit)),
         log=_or_missing(lambda: listing.last_logs(connection, run_id, _LOG_LINES), missing),
+        awaited=awaited(run, listing.list_runners(connection)) if is_queued(run) else "",
         missing=missing,
     )
     if run.is_parent:

@@ -47,6 +47,8 @@ class RunPage:
     series: Sequence[Series] = ()
     outputs: Sequence[Output] = ()
     log: Sequence[LogLine] = ()
+    awaited: str = ""
+    """What a queued run waits for, if that is known."""
     more: Mapping[str, str] = field(default_factory=dict[str, str])
     """By the title of a section that goes on: the command that shows the rest."""
     missing: Sequence[TracksideError] = ()
@@ -93,6 +95,7 @@ def header_lines(page: RunPage, now: datetime, paint: Paint) -> list[str]:
         ("Name", Text(harmless(run.name), Style.STRONG)),
         ("Description", harmless(run.description)),
         ("State", _state(run, paint)),
+        ("Waits for", harmless(page.awaited)),
         ("Engine's word", harmless(run.engine_state)),
         *(("Condition", _condition(condition, now)) for condition in run.conditions),
         ("Progress", _progress(run, paint)),
