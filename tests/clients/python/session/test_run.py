@@ -4,6 +4,7 @@ import os
 import threading
 import timeit
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,6 +219,30 @@ def test_outputs_have_size_and_checksum(append_server: AppendServer, tmp_path: P
     assert final["model.json"].kind == OutputKind.OUTPUT_KIND_MODEL
     assert final["model.json"].media_type == "application/json"
     assert not final["missing"].exists
+
+
+def test_an_output_that_is_none_breaks_nothing_and_is_complained_of(
+    append_server: AppendServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "hush-hush")
+    untyped: Any = [tmp_path / "missing-hush-hush", "", None, 5, __file__]
+    kind: Any = "picture"
+
+    with trackside.start_run(capture=False) as run:
+        for path in untyped:
+            run.output(path, kind=kind)
+
+    stored = append_server.only_run()
+    outputs = [r.output for r in stored.reports if r.HasField("output")]
+    assert {Path(output.path).name for output in outputs if output.exists} == {"test_run.py"}
+    assert [message.partition(" got")[0].partition(" /")[0] for message in stored.messages] == [
+        "the output",
+        "an output is of no kind 'picture'; there are data, report, model",
+        "output()",
+        "output()",
+        "output()",
+    ]
+    assert "hush-hush" not in str(stored.messages)
 
 
 def test_results_progress_and_data_sets_are_reported(append_server: AppendServer) -> None:

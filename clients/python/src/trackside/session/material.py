@@ -78,12 +78,25 @@ class Material(Speaker):
             ```python
             run.output("model.json", kind="model", description="the best variant")
             ```
+
+        What is not there is on record as gone, with a warning in the run's log.
         """
-        place = Path(path)
+        try:
+            place = Path(path)
+        except TypeError as error:
+            self.complain(f"output() got what is no path: {error}")
+            return
+        if not os.fspath(path):  # which would be taken for the whole folder
+            self.complain("output() got an empty path")
+            return
         output = files.output_of(place, Path.cwd())
         output.description = sentence(description)
         output.task_id = here(self.run_id).task_id
-        if kind:
+        if not output.exists:
+            self.complain(f"the output {place} is not there, or cannot be read")
+        if kind and kind not in files.KINDS:
+            self.complain(f"an output is of no kind {kind!r}; there are {', '.join(files.KINDS)}")
+        elif kind:
             output.kind = files.KINDS[kind]
         output.create_time.FromNanoseconds(time.time_ns())
         self._report(RunReport(output=output))

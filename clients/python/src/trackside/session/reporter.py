@@ -95,6 +95,7 @@ class Reporter:
 
     def complain(self, text: str) -> None:
         """Say what went wrong in the run's own log, each thing once; never to the program."""
+        text = self.masker.text(text)
         if text in self._complaints:
             return
         self._complaints.add(text)
