@@ -107,6 +107,26 @@ def test_log_raises_nothing_whatever_it_gets(append_server: AppendServer) -> Non
     assert any("log() got what it cannot take" in message for message in stored.messages)
 
 
+def test_each_thing_that_log_cannot_take_is_complained_of_to_the_last(
+    append_server: AppendServer,
+) -> None:
+    steps: list[Any] = ["x", 1.5, 1 << 80, np.int64(7), 9.0]
+
+    with trackside.start_run(capture=False) as run:
+        run.log(a=10**400)
+        for step in steps:
+            run.log(b=1, step=step)
+
+    stored = append_server.only_run()
+    assert [list(block.steps) for block in stored.blocks] == [[0, 1, 2, 7, 9]]
+    assert stored.messages == [
+        "a point was left out: int too large to convert to float",
+        "a step must be a whole number of 64 bits, not 'x'",
+        "a step must be a whole number of 64 bits, not 1.5",
+        f"a step must be a whole number of 64 bits, not {1 << 80}",
+    ]
+
+
 def test_many_threads_may_log(append_server: AppendServer) -> None:
     with trackside.start_run(capture=False) as run:
         threads = [

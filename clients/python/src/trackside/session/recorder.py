@@ -118,10 +118,11 @@ class Recorder:
 
     def drain(self) -> dict[Service, list[Item]]:
         """Return what was said since the last time, encoded."""
+        points = list(self._drain_points())  # first: what is wrong with one becomes a line
         items = {
             Service.RUNS: list(self._drain_reports()),
             Service.LOGS: list(self._drain_lines()),
-            Service.METRICS: list(self._drain_points()),
+            Service.METRICS: points,
         }
         return {service: each for service, each in items.items() if each}
 
@@ -174,22 +175,25 @@ class Recorder:
 
     def _step(self, series: _SeriesKey, given: object) -> int:
         following = self._next_steps.get(series, 0)
-        if given is None:
+        step = following if given is None else _whole(given)
+        if step is None:
+            self._complain(f"a step must be a whole number of 64 bits, not {given!r}")
             step = following
-        else:
-            try:
-                step = int(cast("int", given))
-            except (TypeError, ValueError, OverflowError):
-                self._complain(f"a step must be a whole number, not {given!r}")
-                step = following
-            if step not in LongInteger:
-                step = following
         self._next_steps[series] = max(following, step + 1)
         return step
 
 
 def _ignore(_thing: object) -> None:
     """Take in nothing."""
+
+
+def _whole(given: object) -> int | None:
+    """Return a step as a number; None if it is not one that can be kept."""
+    try:
+        step = int(cast("int", given))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return step if step == given and step in LongInteger else None
 
 
 def _key_of(key: object) -> str:
