@@ -165,6 +165,7 @@ def check_update(request: UpdateRunRequest) -> Sequence[Violation]:
             rule(violations, f"run.{path}", getattr(request.run, path))
     for field in ("added_tags", "removed_tags"):
         _check_tags(violations, request, field)
+    _check_expectation(violations, request)
     return violations.found
 
 
@@ -173,6 +174,11 @@ def _check_tags(violations: Violations, request: UpdateRunRequest, field: str) -
     TAGS(violations, field, tags)
     if tags and "tags" in request.update_mask.paths:
         violations.add(field, "cannot be together with `tags` in the mask")
+
+
+def _check_expectation(violations: Violations, request: UpdateRunRequest) -> None:
+    if request.HasField("expected_run") and not request.update_mask.paths:
+        violations.add("expected_run", "is for fields that the mask names, and it names none")
 
 
 def check_figures(request: ReportFiguresRequest) -> Sequence[Violation]:
