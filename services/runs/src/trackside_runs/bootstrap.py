@@ -117,6 +117,7 @@ class RunsApplication:
                 clock_ms=clock_ms,
                 lease_seconds=settings.lease,
             ),
+            clock_ms=clock_ms,
             lost_after_seconds=settings.lost_after,
         )
 

@@ -28,6 +28,7 @@ from trackside_runs.validation.rules import (
     known,
     lasting,
     matching,
+    moment,
     one_line,
     present,
     text,
@@ -231,6 +232,15 @@ def check_reports(request: ReportRunRequest) -> Sequence[Violation]:
             violations.add(path, "reports nothing that is known here")
         else:
             REPORT(violations, path, report)
+    return violations.found
+
+
+def check_clock(request: ReportRunRequest) -> Sequence[Violation]:
+    """Return what is wrong with what a sender's clock shows."""
+    violations = Violations()
+    moment(violations, "clock_time", request.clock_time)
+    if request.HasField("batch") or request.reports:
+        violations.add("clock_time", "is for a request of its own")
     return violations.found
 
 

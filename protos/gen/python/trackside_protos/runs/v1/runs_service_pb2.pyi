@@ -929,29 +929,39 @@ Global___ListChangesResponse: _TypeAlias = ListChangesResponse  # noqa: Y015
 
 @_typing.final
 class ReportRunRequest(_message.Message):
-    """Carries one batch of reports."""
+    """Carries one batch of reports, or the time of the sender's clock."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BATCH_FIELD_NUMBER: _builtins.int
     REPORTS_FIELD_NUMBER: _builtins.int
+    CLOCK_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def batch(self) -> _batch_pb2.Batch:
-        """Which batch of which producer."""
+        """Which batch of which producer. Absent with `clock_time`."""
 
     @_builtins.property
     def reports(self) -> _containers.RepeatedCompositeFieldContainer[_report_pb2.RunReport]:
         """At most 1,000 reports, in order."""
+
+    @_builtins.property
+    def clock_time(self) -> _timestamp_pb2.Timestamp:
+        """What the sender's clock shows now, in a request of its own without a batch: the first of a
+        stream, and one more whenever the clock has jumped. Not acknowledged. Runs of which batches
+        follow get the condition `CLOCK_SKEW` where it is more than a minute off the server's.
+        Optional: without it a clock is noticed only where reports come from the future.
+        """
 
     def __init__(
         self,
         *,
         batch: _batch_pb2.Batch | None = ...,
         reports: _abc.Iterable[_report_pb2.RunReport] | None = ...,
+        clock_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "clock_time", b"clock_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "reports", b"reports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "clock_time", b"clock_time", "reports", b"reports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
