@@ -60,6 +60,8 @@ async def test_a_run_goes_through_its_life(cluster: Cluster) -> None:
     ended = await cluster.other.get(run.run_id)
     assert (ended.state, ended.exit_code, ended.sealed) == (COMPLETED, 0, True)
     assert ended.elapsed_duration.seconds == 60
+    told = [change.run for change in await cluster.one.changes(run.run_id)]
+    assert [one.elapsed_duration.seconds for one in told if one.state == COMPLETED] == [60, 60]
     changes = await cluster.one.changes(run.run_id)
     assert [change.run.state for change in changes] == [PENDING, RUNNING, COMPLETED, COMPLETED]
     assert [change.run.sealed for change in changes] == [False, False, False, True]
