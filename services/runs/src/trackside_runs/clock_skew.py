@@ -8,8 +8,8 @@ from typing import Final
 
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs import requests as checks
-from trackside_runs.clock import ClockMs
 from trackside_serving.calls import parse
+from trackside_serving.clock import ClockMs
 
 LARGEST_OFFSET_MS: Final = 60_000
 """A clock that is further off is worth telling; on its way a message takes less."""

@@ -3,8 +3,8 @@
 from google.protobuf.duration_pb2 import Duration
 
 from trackside_protos.runs.v1 import run_pb2, task_pb2
-from trackside_runs.clock import forward_clock
 from trackside_runs.estimates import elapsed_ms
+from trackside_serving.clock import forward_clock
 
 _now_ms = forward_clock()
 

@@ -13,13 +13,13 @@ from trackside_journal.ingest import RawBatch
 from trackside_journal.producers import ProducerGate
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs import requests
-from trackside_runs.clock import ClockMs
 from trackside_runs.record import RunRecord
 from trackside_runs.reports import ReportTaker
 from trackside_runs.silences import Silences
 from trackside_runs.storage import fact_tables
 from trackside_runs.storage.ledger import Ledger
 from trackside_runs.storage.notices import IsWatched
+from trackside_serving.clock import ClockMs
 from trackside_serving.errors import (
     MalformedMessageError,
     NotAllowedError,

@@ -12,7 +12,6 @@ from trackside_journal.tasks import closing
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs import figures, requests
 from trackside_runs.access import RunAccess
-from trackside_runs.clock import ClockMs
 from trackside_runs.clock_skew import SenderClock
 from trackside_runs.desk import ControlDesk
 from trackside_runs.listing import RunLists
@@ -25,6 +24,7 @@ from trackside_runs.storage import deletion as deletions
 from trackside_runs.task_listing import TaskLists
 from trackside_runs.watches import RunWatches
 from trackside_serving.calls import Call, Implementation
+from trackside_serving.clock import ClockMs
 from trackside_serving.errors import NotAllowedError
 from trackside_serving.identity import may_report
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from trackside_protos.runs.v1 import run_state_pb2
-from trackside_runs.clock import SERVERS_APART_MS
 from trackside_runs.liveness import Facts, Timings, Verdict, assess
 from trackside_runs.record import RunRecord
+from trackside_serving.clock import SERVERS_APART_MS
 
 _SOON_MS = 1000
 

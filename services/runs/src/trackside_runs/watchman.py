@@ -13,12 +13,12 @@ from sqlalchemy import Connection, select, update
 from trackside_journal.committer import Committer
 from trackside_journal.database import Database
 from trackside_runs import parents, silence
-from trackside_runs.clock import SERVERS_APART_MS, ClockMs, steady_ms
 from trackside_runs.registry import Change, Work
 from trackside_runs.rounds import Rounds
 from trackside_runs.silences import Silences
 from trackside_runs.storage import deletion, tables
 from trackside_runs.storage.ledger import Ledger
+from trackside_serving.clock import SERVERS_APART_MS, ClockMs, steady_ms
 
 _LOOK_SECONDS: Final = 1.0
 _LONGEST_PAUSE_MS: Final = 5_000
