@@ -106,6 +106,33 @@ def test_log_raises_nothing_whatever_it_gets(append_server: AppendServer) -> Non
     assert any("log() got what it cannot take" in message for message in stored.messages)
 
 
+def test_an_output_that_can_be_none_is_told_in_the_log_and_hurts_nobody(
+    append_server: AppendServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    whole = tmp_path / "whole.txt"
+    whole.write_text("x")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+
+    with trackside.start_run(capture=False) as run:
+        run.output(circle)
+        run.output("a\0b")
+        run.output("x" * 5_000)
+        run.output(b"bytes")  # pyright: ignore[reportArgumentType]
+        monkeypatch.chdir(gone)
+        gone.rmdir()
+        run.output("not-here.txt")
+        run.output(whole)
+
+    stored = append_server.only_run()
+    told = [message for message in stored.messages if "is not published" in message]
+    assert len(told) == 5
+    outputs = [report.output.path for report in stored.reports if report.HasField("output")]
+    assert set(outputs) == {str(whole)}
+
+
 def test_many_threads_may_log(append_server: AppendServer) -> None:
     with trackside.start_run(capture=False) as run:
         threads = [

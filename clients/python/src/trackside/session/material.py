@@ -79,8 +79,12 @@ class Material(Speaker):
             run.output("model.json", kind="model", description="the best variant")
             ```
         """
-        place = Path(path)
-        output = files.output_of(place, Path.cwd())
+        try:
+            place = Path(path)
+            output = files.output_of(place, files.working_folder())
+        except (OSError, TypeError, ValueError) as error:
+            self.complain(f"the output {str(path)[:200]!a} is not published: {error}")
+            return
         output.description = sentence(description)
         output.task_id = here(self.run_id).task_id
         if kind:
