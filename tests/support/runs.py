@@ -26,9 +26,9 @@ from trackside_protos.runs.v1 import (
 )
 from trackside_protos.watches.v1 import watch_start_pb2
 from trackside_runs.bootstrap import RunsApplication
-from trackside_runs.clock import forward_clock
 from trackside_runs.identifiers import new_identifier
 from trackside_serving.calls import Call
+from trackside_serving.clock import forward_clock
 from trackside_serving.home import Home
 from trackside_serving.identity import Caller, Role
 from trackside_serving.settings import Settings

@@ -113,6 +113,22 @@ def test_work_directory_that_cannot_be_used_is_refused(
     assert refusal(tmp_path, ["true"], work_directory=folder) == message
 
 
+def test_places_that_lead_nowhere_are_refused_with_the_systems_word(tmp_path: Path) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    endless = f"{tmp_path}/{'x' * 300}"
+    below_a_file = "/dev/null/folder"
+
+    for place, why in [
+        (str(circle), "too many levels of symbolic links"),
+        (endless, "file name too long"),
+        (below_a_file, "not a directory"),
+    ]:
+        told = refusal(tmp_path, ["true"], work_directory=place)
+        assert told == f"work directory {place!r} cannot be reached: {why}"
+        assert refusal(tmp_path, [place]) == f"command '{place}' cannot be reached: {why}"
+
+
 @pytest.mark.parametrize(
     ("command", "environment", "part"),
     [

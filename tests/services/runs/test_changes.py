@@ -6,6 +6,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from support.runs import ADMIN, BOB, COMPLETED, Run, Server, closed, state
 from trackside_protos.runs.v1 import runs_service_pb2
+from trackside_runs.errors import RunChangedError
 from trackside_serving.errors import InvalidFieldError, NotAllowedError, RunNotFoundError
 from trackside_serving.identity import Caller, Role
 
@@ -24,6 +25,45 @@ async def test_only_what_the_mask_names_changes(server: Server) -> None:
     assert (updated.name, list(updated.tags), updated.notes) == ("b", ["y", "z"], "old")
     assert updated == await server.get(run.run_id)
     assert updated.sequence == run.sequence + 1
+
+
+async def edit(server: Server, run: Run, wanted: Run, *paths: str) -> Run:
+    request = runs_service_pb2.UpdateRunRequest(
+        run=wanted, update_mask=FieldMask(paths=paths), expected_run=run
+    )
+    request.run.run_id = run.run_id
+    return (await server.call("UpdateRun", request, Caller("ann", Role.USER))).run
+
+
+async def test_of_two_that_edit_one_text_the_later_is_told(server: Server) -> None:
+    run = await server.create(notes="slow", tags=["x"])
+    await edit(server, run, Run(notes="slow, says ann"), "notes")
+
+    with pytest.raises(RunChangedError) as caught:
+        await edit(server, run, Run(notes="slow, says bob", name="b"), "name", "notes")
+
+    assert caught.value.metadata == {"path": "notes"}
+    left = await server.get(run.run_id)
+    assert (left.notes, left.name) == ("slow, says ann", run.name)
+
+
+async def test_an_edit_that_is_sent_again_is_no_edit_of_somebody_else(server: Server) -> None:
+    run = await server.create(notes="slow", labels={"team": "pit"})
+    wanted = Run(notes="quick", labels={"team": "wall"})
+
+    first = await edit(server, run, wanted, "notes", "labels")
+    again = await edit(server, run, wanted, "notes", "labels")
+
+    assert again == first
+
+
+async def test_what_is_not_edited_may_change_meanwhile(server: Server) -> None:
+    run = await server.create(notes="slow", tags=["x"], labels={"team": "pit"})
+    await update(server, Run(run_id=run.run_id, name="b", tags=["y"]), "name", "tags")
+
+    edited = await edit(server, run, Run(labels={"team": "wall"}), "labels")
+
+    assert (edited.name, list(edited.tags), dict(edited.labels)) == ("b", ["y"], {"team": "wall"})
 
 
 async def test_what_is_changed_is_found(server: Server) -> None:

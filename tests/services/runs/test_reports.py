@@ -2,10 +2,12 @@ import asyncio
 
 import pytest
 from google.protobuf.struct_pb2 import Value
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from support.run_views import plain
 from support.runs import (
     ADMIN,
+    AGENT,
     BOB,
     COMPLETED,
     FAILED,
@@ -58,6 +60,8 @@ async def test_a_run_goes_through_its_life(cluster: Cluster) -> None:
     ended = await cluster.other.get(run.run_id)
     assert (ended.state, ended.exit_code, ended.sealed) == (COMPLETED, 0, True)
     assert ended.elapsed_duration.seconds == 60
+    told = [change.run for change in await cluster.one.changes(run.run_id)]
+    assert [one.elapsed_duration.seconds for one in told if one.state == COMPLETED] == [60, 60]
     changes = await cluster.one.changes(run.run_id)
     assert [change.run.state for change in changes] == [PENDING, RUNNING, COMPLETED, COMPLETED]
     assert [change.run.sealed for change in changes] == [False, False, False, True]
@@ -430,7 +434,85 @@ async def test_a_time_far_ahead_is_kept_and_flagged(server: Server) -> None:
 
     told = await server.get(run.run_id)
     assert told.start_time == report.time
-    assert [c.kind for c in told.conditions] == [run_state_pb2.CONDITION_KIND_CLOCK_SKEW]
+    ahead = "The program's clock is 1 hour ahead of the server's."
+    assert await skews(server, run.run_id) == [ahead]
+
+
+def clock(milliseconds: int) -> bytes:
+    request = runs_service_pb2.ReportRunRequest()
+    request.clock_time.FromMilliseconds(milliseconds)
+    return request.SerializeToString()
+
+
+async def skews(server: Server, run_id: str) -> list[str]:
+    conditions = (await server.get(run_id)).conditions
+    assert {c.kind for c in conditions} <= {run_state_pb2.CONDITION_KIND_CLOCK_SKEW}
+    return [condition.message for condition in conditions]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0, []),
+        (-59, []),
+        (59, []),
+        (-61, ["The program's clock is 1 minute behind the server's."]),
+        (-2 * 86_400, ["The program's clock is 2 days behind the server's."]),
+        (3 * 3_600, ["The program's clock is 3 hours ahead of the server's."]),
+    ],
+)
+async def test_a_clock_that_is_far_off_is_flagged_with_how_far(
+    server: Server, seconds: int, told: list[str]
+) -> None:
+    run = await server.create()
+
+    now = clock(server.clock() + seconds * 1000)
+    await server.send(now, server.batch(run.run_id, state(RUNNING)))
+
+    assert await skews(server, run.run_id) == told
+
+
+async def test_a_clock_that_jumps_while_it_reports_is_flagged(server: Server) -> None:
+    run = await server.create()
+    begun = server.batch(run.run_id, state(RUNNING))
+    later = server.batch(run.run_id, beat())
+
+    await server.send(clock(server.clock()), begun)
+    assert await skews(server, run.run_id) == []
+    await server.send(clock(server.clock()), clock(server.clock() - 86_400_000), later)
+
+    assert await skews(server, run.run_id) == ["The program's clock is 1 day behind the server's."]
+
+
+async def test_what_waited_in_a_spool_is_behind_without_a_wrong_clock(server: Server) -> None:
+    run = await server.create()
+
+    waited = server.batch(run.run_id, at(0, state(RUNNING)))
+    await server.send(clock(server.clock()), waited)
+
+    assert await skews(server, run.run_id) == []
+
+
+async def test_the_clock_of_an_agent_is_told_as_such(server: Server) -> None:
+    agent = await server.connect().welcomed()
+    run = await server.create(launched())
+    await agent.given()
+    agent.store(run.run_id)
+
+    begun = server.batch(run.run_id, state(RUNNING), producer_id=agent.agent_id)
+    await server.send(clock(server.clock() - 3_600_000), begun, caller=AGENT)
+
+    assert await skews(server, run.run_id) == ["The agent's clock is 1 hour behind the server's."]
+
+
+async def test_a_clock_that_shows_no_time_is_refused(server: Server) -> None:
+    run = await server.create()
+    wrong = runs_service_pb2.ReportRunRequest(clock_time=Timestamp(seconds=1 << 60))
+
+    with pytest.raises(InvalidFieldError, match="clock_time"):
+        await server.send(wrong.SerializeToString(), server.batch(run.run_id, state(RUNNING)))
+    with pytest.raises(MalformedMessageError):
+        await server.send(b"\x1a\xff\xff")
 
 
 # Who may report.

@@ -17,9 +17,9 @@ from support.runs import (
     task,
 )
 from trackside_protos.runs.v1.task_pb2 import Task
-from trackside_runs.clock import forward_clock
 from trackside_runs.states import OPEN_TASK_STATES
 from trackside_runs.task_listing import TaskLists
+from trackside_serving.clock import forward_clock
 from trackside_serving.errors import InvalidFilterError
 
 HARD = "process = hard AND NOT state = SUCCEEDED"

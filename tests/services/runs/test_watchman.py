@@ -20,6 +20,7 @@ from support.runs import (
     state,
     task,
 )
+from trackside_protos.runners.v1 import runners_service_pb2
 from trackside_protos.runs.v1 import report_pb2, run_state_pb2
 
 DISCONNECTED = run_state_pb2.CONDITION_KIND_DISCONNECTED
@@ -143,6 +144,63 @@ async def test_a_killed_run_that_is_lost_is_terminated_without_proof(server: Ser
     lost = await server.get(run.run_id)
     assert lost.state == TERMINATED
     assert not lost.control_requests[0].HasField("confirm_time")
+
+
+async def test_a_server_that_was_stopped_has_heard_nobody_be_silent(server: Server) -> None:
+    run = await running(server)
+    await server.look()
+
+    server.application._watchman._steady_ms = lambda: 1 << 40  # as after a long sleep
+    server.clock.advance(48 * HOUR)
+    await server.look()
+
+    assert (await server.get(run.run_id)).state == RUNNING
+    assert await conditions(server, run) == []
+    server.clock.advance(31)
+    await server.look()
+    assert await conditions(server, run) == [DISCONNECTED]
+
+
+@pytest.mark.parametrize("days", [-3, 3])
+async def test_a_restart_with_another_clock_hears_silence_as_before(
+    starter: Starter, database_url: str, days: int
+) -> None:
+    before = await starter.start(database_url)
+    beating = await running(before)
+    ended = await running(before)
+    await before.report(ended.run_id, state(COMPLETED))
+    unheard = await before.create()
+    await before.look()
+    await before.application.close()
+
+    starter.clock.advance(days * 24 * HOUR)
+    after = await starter.start(database_url)
+    await after.look()
+    assert await conditions(after, beating) == []
+    after.clock.advance(31)
+    await after.look()
+    assert await conditions(after, beating) == [DISCONNECTED]
+    assert (await after.get(ended.run_id)).sealed
+    after.clock.advance(HOUR)
+    await after.look()
+
+    assert (await after.get(unheard.run_id)).state_reason == NEVER_STARTED
+    assert (await after.get(beating.run_id)).state == RUNNING
+
+
+async def test_a_clock_that_is_set_back_brings_no_agent_back(
+    starter: Starter, database_url: str
+) -> None:
+    before = await starter.start(database_url)
+    await before.connect().welcomed()
+    await before.application.close()
+
+    starter.clock.advance(-24 * HOUR)
+    after = await starter.start(database_url)
+
+    request = runners_service_pb2.ListRunnersRequest()
+    listed = (await after.call("ListRunners", request)).runners
+    assert [runner.connected for runner in listed] == [False]
 
 
 async def test_a_restart_makes_no_run_disconnected_or_lost(

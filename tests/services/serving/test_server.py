@@ -159,7 +159,9 @@ async def test_the_server_tells_what_it_is_and_who_calls() -> None:
     async with served(RunsServiceWith()) as s:
         data = await s.one(GET_SERVER)(b"", metadata=bearer(caller))
 
-    server = servers_service_pb2.GetServerResponse.FromString(data).server
+    response = servers_service_pb2.GetServerResponse.FromString(data)
+    server = response.server
+    assert abs(response.current_time.ToSeconds() - time.time()) < 60
     address = f"127.0.0.1:{s.port}"
     assert server == servers_service_pb2.Server(
         server_id="0123456789abcdef",

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -45,18 +46,33 @@ def _work_directory(wanted: str) -> str:
     """Return where to work: what is wanted, or the home folder of the user."""
     if not wanted:
         return str(Path.home())
+    what = f"work directory {wanted!r}"
     path = Path(wanted)
     if not path.is_absolute():
-        message = f"work directory {wanted!r} is not absolute"
-    elif not path.exists():
-        message = f"work directory {wanted!r} does not exist"
-    elif not path.is_dir():
-        message = f"work directory {wanted!r} is no directory"
+        message = f"{what} is not absolute"
+    elif not stat.S_ISDIR(_mode(what, path)):
+        message = f"{what} is no directory"
     elif not os.access(path, os.X_OK):
-        message = f"work directory {wanted!r} may not be entered"
+        message = f"{what} may not be entered"
     else:
         return wanted
     raise SpecRefusedError(message)
+
+
+def _mode(what: str, path: Path) -> int:
+    """Return the type and permissions of a file.
+
+    Raises:
+        SpecRefusedError: It cannot be looked at.
+    """
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError as error:
+        message = f"{what} does not exist"
+        raise SpecRefusedError(message) from error
+    except OSError as error:
+        message = f"{what} cannot be reached: {(error.strerror or str(error)).lower()}"
+        raise SpecRefusedError(message) from error
 
 
 def _refuse_illegal(spec: RunSpec, environment: Mapping[str, str]) -> None:
@@ -95,12 +111,11 @@ def _program(name: str, work_directory: str, search_path: str) -> str:
 
 
 def _executable(path: Path) -> str:
-    if not path.exists():
-        message = f"command '{path}' does not exist"
-    elif path.is_dir():
-        message = f"command '{path}' is a directory"
+    what = f"command '{path}'"
+    if stat.S_ISDIR(_mode(what, path)):
+        message = f"{what} is a directory"
     elif not os.access(path, os.X_OK):
-        message = f"command '{path}' is not executable"
+        message = f"{what} is not executable"
     else:
         return str(path)
     raise SpecRefusedError(message)

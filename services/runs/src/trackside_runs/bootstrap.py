@@ -13,7 +13,6 @@ from trackside_journal.fanout import Hub
 from trackside_journal.tasks import cancel
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs.agent_lines import AgentLines
-from trackside_runs.clock import ClockMs, forward_clock
 from trackside_runs.desk import ControlDesk
 from trackside_runs.listing import RunLists
 from trackside_runs.liveness import Timings
@@ -28,6 +27,7 @@ from trackside_runs.task_listing import TaskLists
 from trackside_runs.watches import Mints, RunWatches
 from trackside_runs.watchman import Watchman
 from trackside_serving.calls import Call, Service
+from trackside_serving.clock import ClockMs, forward_clock
 from trackside_serving.identity import Caller, Role
 from trackside_serving.settings import Settings
 from trackside_serving.tokens import TokenSigner
@@ -117,6 +117,7 @@ class RunsApplication:
                 clock_ms=clock_ms,
                 lease_seconds=settings.lease,
             ),
+            clock_ms=clock_ms,
             lost_after_seconds=settings.lost_after,
         )
 

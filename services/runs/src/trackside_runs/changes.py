@@ -8,7 +8,7 @@ from trackside_protos.runs.v1 import (
     runs_service_pb2,
 )
 from trackside_runs import lifecycle, offers
-from trackside_runs.errors import ActionNotAllowedError
+from trackside_runs.errors import ActionNotAllowedError, RunChangedError
 from trackside_runs.record import RunRecord
 from trackside_runs.states import run_state_name
 from trackside_runs.storage.ledger import Ledger
@@ -21,7 +21,10 @@ def update(ledger: Ledger, record: RunRecord, request: runs_service_pb2.UpdateRu
 
     Raises:
         InvalidFieldError: The run would have too many tags.
+        RunChangedError: It is not as the caller expected.
     """
+    if request.HasField("expected_run"):
+        _require_expected(record.message, request)
     values = request.run
     before = run_pb2.Run()
     before.CopyFrom(record.message)
@@ -42,6 +45,28 @@ def update(ledger: Ledger, record: RunRecord, request: runs_service_pb2.UpdateRu
     if record.message != before:
         ledger.reindex(record)
         record.touch()
+
+
+def _require_expected(run: run_pb2.Run, request: runs_service_pb2.UpdateRunRequest) -> None:
+    wanted = _labelling(request.run)
+    expected = _labelling(request.expected_run)
+    present = _labelling(run)
+    for path in request.update_mask.paths:
+        # What is wanted already is what an earlier try of the same request has left.
+        if getattr(present, path) not in (getattr(expected, path), getattr(wanted, path)):
+            raise RunChangedError(path)
+
+
+def _labelling(run: run_pb2.Run) -> run_pb2.Run:
+    """Return what people may change of a run, in the order in which it is kept."""
+    return run_pb2.Run(
+        name=run.name,
+        notes=run.notes,
+        tags=sorted(set(run.tags)),
+        labels=run.labels,
+        description=run.description,
+        termination_protection=run.termination_protection,
+    )
 
 
 def close(ledger: Ledger, record: RunRecord, result: run_pb2.ResultSummary | None) -> None:

@@ -5,6 +5,7 @@ ServiceError (trackside_serving)
 ├── ActionNotAllowedError      FAILED_PRECONDITION  the run does not offer this action now
 ├── ParentClosedError          FAILED_PRECONDITION  the parent takes no more children
 ├── RunConflictError           ALREADY_EXISTS       the id or key is taken by another run
+├── RunChangedError            ABORTED              somebody else was quicker to change the run
 ├── AgentReplacedError         ABORTED              a later connection took the agent's id
 ├── OutputGoneError            NOT_FOUND            the published file is not there any more
 ├── OutputNotRegularError      FAILED_PRECONDITION  it is a link, a device, a pipe
@@ -61,6 +62,18 @@ class RunConflictError(ServiceError):
     status = grpc.StatusCode.ALREADY_EXISTS
     reason = "RUN_CONFLICT"
     summary = "A run with this id or external key exists, with other contents."
+
+
+class RunChangedError(ServiceError):
+    """A field is not as the caller expected; metadata `path`."""
+
+    status = grpc.StatusCode.ABORTED
+    reason = "RUN_CHANGED"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"Somebody else has changed the run's {path} meanwhile.", metadata={"path": path}
+        )
 
 
 class AgentReplacedError(ServiceError):

@@ -8,7 +8,6 @@ from sqlalchemy import ColumnElement, Connection, true
 
 from trackside_journal.database import Database
 from trackside_protos.runs.v1 import run_pb2, runs_service_pb2
-from trackside_runs.clock import ClockMs
 from trackside_runs.filtering.conditions import to_condition
 from trackside_runs.filtering.errors import FilterError, OrderError
 from trackside_runs.filtering.grammar import parse_filter
@@ -22,6 +21,7 @@ from trackside_runs.present import present
 from trackside_runs.storage.queries import parsed_run
 from trackside_runs.storage.run_pages import key_shape, page_of_runs, visible_to
 from trackside_runs.storage.run_sources import RUN_SOURCES
+from trackside_serving.clock import ClockMs
 from trackside_serving.errors import InvalidFieldError, InvalidFilterError
 from trackside_serving.identity import Caller, Role, may_see
 

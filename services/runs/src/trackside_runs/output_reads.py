@@ -21,7 +21,6 @@ from trackside_protos.runs.v1 import output_pb2, run_pb2, runs_service_pb2
 from trackside_protos.runs.v1.runs_service_pb2 import ReadOutputResponse
 from trackside_runs import changes, requests
 from trackside_runs.agent_lines import AgentLines, Read
-from trackside_runs.clock import ClockMs
 from trackside_runs.errors import (
     AgentAwayError,
     AgentElsewhereError,
@@ -35,6 +34,7 @@ from trackside_runs.errors import (
 from trackside_runs.registry import Change, Work
 from trackside_runs.storage import fact_tables, queries
 from trackside_runs.storage.ledger import Ledger
+from trackside_serving.clock import ClockMs
 from trackside_serving.errors import PartNotFoundError, ServiceError
 from trackside_serving.escaping import escaped
 

@@ -1,11 +1,12 @@
 """What is added to runs and tasks when they are shown: what goes on counting."""
 
-import time
-
 from google.protobuf.duration_pb2 import Duration
 
 from trackside_protos.runs.v1 import run_pb2, task_pb2
 from trackside_runs.estimates import elapsed_ms
+from trackside_serving.clock import forward_clock
+
+_now_ms = forward_clock()
 
 
 def present(run: run_pb2.Run) -> run_pb2.Run:
@@ -22,10 +23,6 @@ def present_task(task: task_pb2.Task) -> task_pb2.Task:
     if start:
         task.elapsed_duration.CopyFrom(_duration(elapsed_ms(start, end, now_ms=_now_ms())))
     return task
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _duration(milliseconds: int) -> Duration:

@@ -13,13 +13,13 @@ from trackside_journal.ingest import RawBatch
 from trackside_journal.producers import ProducerGate
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs import requests
-from trackside_runs.clock import ClockMs
 from trackside_runs.record import RunRecord
 from trackside_runs.reports import ReportTaker
 from trackside_runs.silences import Silences
 from trackside_runs.storage import fact_tables
 from trackside_runs.storage.ledger import Ledger
 from trackside_runs.storage.notices import IsWatched
+from trackside_serving.clock import ClockMs
 from trackside_serving.errors import (
     MalformedMessageError,
     NotAllowedError,
@@ -39,8 +39,17 @@ class Change:
     before it has entered anything."""
 
 
-ReportBatch = RawBatch[Role]
-"""A batch, and the role of who sends it."""
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends a batch."""
+
+    role: Role
+    clock_offset_ms: int = 0
+    """How far its clock is ahead of the server's; negative: behind."""
+
+
+ReportBatch = RawBatch[Sender]
+"""A batch, and who sends it."""
 Work = ReportBatch | Change
 
 
@@ -128,7 +137,8 @@ def _take(ledger: Ledger, batch: ReportBatch) -> ServiceError | None:
     if record is None:
         return RunNotFoundError()
     producer_id = batch.key.producer_id
-    if batch.admission is Role.REPORTER and _is_agents(record, producer_id):
+    sender = batch.admission
+    if sender.role is Role.REPORTER and _is_agents(record, producer_id):
         return NotAllowedError("A program cannot report in the name of its agent.")
     try:
         request = runs_service_pb2.ReportRunRequest.FromString(batch.raw)
@@ -138,7 +148,7 @@ def _take(ledger: Ledger, batch: ReportBatch) -> ServiceError | None:
     except ServiceError as error:
         return error
     try:
-        ReportTaker(ledger, record, producer_id).take(request.reports)
+        ReportTaker(ledger, record, producer_id, sender.clock_offset_ms).take(request.reports)
     except ServiceError as error:
         raise RefusalError(error) from error
     return None

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from trackside_journal import wire
 from trackside_protos.runs.v1 import change_pb2, provenance_pb2, report_pb2, run_pb2, run_state_pb2
-from trackside_runs import attributes, control, lifecycle, masking, offers
+from trackside_runs import attributes, clock_skew, control, lifecycle, masking, offers
 from trackside_runs.errors import IllegalTransitionError
 from trackside_runs.record import RunRecord
 from trackside_runs.scopes import refresh_progress, report_scope
@@ -27,7 +27,6 @@ from trackside_runs.states import (
 from trackside_runs.storage.ledger import Ledger, origin
 from trackside_runs.tasks import process_of, report_task
 
-_SKEW_MS: Final = 60_000
 _MOST_LOSSES: Final = 16
 _MOST_ITEMS: Final = (1 << 63) - 1
 _Change: Final = change_pb2.RunChange
@@ -39,10 +38,14 @@ _TAKEN_LATE: Final = frozenset({"output", "gap", "closed", "heartbeat", "control
 class ReportTaker:
     """Enters the reports of one producer on one run."""
 
-    def __init__(self, ledger: Ledger, record: RunRecord, producer_id: str) -> None:
+    def __init__(
+        self, ledger: Ledger, record: RunRecord, producer_id: str, clock_offset_ms: int = 0
+    ) -> None:
+        """Set up; the offset is how far the sender's clock is ahead of ours, as far as told."""
         self._ledger = ledger
         self._record = record
         self._producer_id = producer_id
+        self._clock_offset_ms = clock_offset_ms
         self._is_authority = producer_id == record.facts.authority
         self._takers: Mapping[str, Callable[[Any, report_pb2.RunReport], None]] = {
             "state": self._take_state,
@@ -116,13 +119,18 @@ class ReportTaker:
         self._note_skew(reports)
 
     def _note_skew(self, reports: Sequence[report_pb2.RunReport]) -> None:
-        # What is ahead of us cannot have waited in a spool, so the clock is wrong; what is
-        # behind may have.
+        # What is ahead of us cannot have waited in a spool, so the clock is wrong, whatever was
+        # told of it; what is behind may have.
+        now_ms = self._ledger.now_ms
         latest = max((report.time.seconds for report in reports), default=0)
-        if latest * 1000 > self._ledger.now_ms + _SKEW_MS:
-            self._record.set_condition(
-                _Condition.CONDITION_KIND_CLOCK_SKEW, since_ms=self._ledger.now_ms
-            )
+        ahead_ms = latest * 1000 - now_ms
+        offset_ms = ahead_ms if ahead_ms > clock_skew.LARGEST_OFFSET_MS else self._clock_offset_ms
+        if clock_skew.is_far_off(offset_ms):
+            is_agents = self._is_authority and self._record.facts.is_launched
+            whose = "The agent's" if is_agents else "The program's"
+            told = clock_skew.sentence(whose, offset_ms)
+            kind = _Condition.CONDITION_KIND_CLOCK_SKEW
+            self._record.set_condition(kind, since_ms=now_ms, message=told)
 
     def _take_state(self, state: report_pb2.StateReport, report: report_pb2.RunReport) -> None:
         run = self._record.message

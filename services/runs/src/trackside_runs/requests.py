@@ -52,6 +52,15 @@ def require_reports(request: runs_service_pb2.ReportRunRequest) -> None:
     _require_none(checks.check_reports(request))
 
 
+def require_clock(request: runs_service_pb2.ReportRunRequest) -> None:
+    """Refuse a clock that shows no time, or comes with something else.
+
+    Raises:
+        InvalidFieldError: It does.
+    """
+    _require_none(checks.check_clock(request))
+
+
 def require_reading(request: runs_service_pb2.ReadOutputRequest) -> None:
     """Refuse to read what is nowhere.
 

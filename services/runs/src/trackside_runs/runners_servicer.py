@@ -21,7 +21,6 @@ from trackside_protos.runners.v1 import runners_service_pb2
 from trackside_runs import claims, control
 from trackside_runs.agent_lines import AgentLine, AgentLines, Read
 from trackside_runs.claims import Connected, Outlook
-from trackside_runs.clock import ClockMs
 from trackside_runs.desk import control_request
 from trackside_runs.identifiers import new_identifier
 from trackside_runs.registry import Change, Work
@@ -29,6 +28,7 @@ from trackside_runs.requests import require_hello
 from trackside_runs.storage import queries
 from trackside_runs.storage.ledger import Ledger
 from trackside_serving.calls import Call, Implementation, parse
+from trackside_serving.clock import SERVERS_APART_MS, ClockMs
 from trackside_serving.errors import InvalidFieldError, PartNotFoundError
 from trackside_serving.identity import Caller, Role
 from trackside_serving.tokens import TokenSigner
@@ -169,7 +169,7 @@ class RunnersServicer:
                 name=row["name"],
                 agent_id=row["agent_id"],
                 host=row["host"],
-                connected=age_ms < self._lease_seconds * 1000,
+                connected=-SERVERS_APART_MS < age_ms < self._lease_seconds * 1000,
                 capacity=row["capacity"],
                 active_count=row["active_count"],
                 fault=row["fault"],

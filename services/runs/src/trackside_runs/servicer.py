@@ -12,19 +12,21 @@ from trackside_journal.tasks import closing
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs import figures, requests
 from trackside_runs.access import RunAccess
+from trackside_runs.clock_skew import SenderClock
 from trackside_runs.desk import ControlDesk
 from trackside_runs.listing import RunLists
 from trackside_runs.output_reads import OutputReads
 from trackside_runs.part_calls import PartCalls
-from trackside_runs.registry import Change, ReportBatch, Work
+from trackside_runs.registry import Change, ReportBatch, Sender, Work
 from trackside_runs.run_calls import RunCalls
 from trackside_runs.state_meanings import state_graph
 from trackside_runs.storage import deletion as deletions
 from trackside_runs.task_listing import TaskLists
 from trackside_runs.watches import RunWatches
 from trackside_serving.calls import Call, Implementation
+from trackside_serving.clock import ClockMs
 from trackside_serving.errors import NotAllowedError
-from trackside_serving.identity import Role, may_report
+from trackside_serving.identity import may_report
 
 
 class RunsServicer:
@@ -40,6 +42,7 @@ class RunsServicer:
         tasks: TaskLists,
         desk: ControlDesk,
         reads: OutputReads,
+        clock_ms: ClockMs,
         lost_after_seconds: float,
     ) -> None:
         self._database = database
@@ -49,6 +52,7 @@ class RunsServicer:
         self._tasks = tasks
         self._desk = desk
         self._reads = reads
+        self._clock_ms = clock_ms
         self._lost_after_seconds = lost_after_seconds
         self._access = RunAccess(database)
         self._runs = RunCalls(
@@ -85,21 +89,24 @@ class RunsServicer:
 
     async def report_run(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         admitted: set[str] = set()
+        clock = SenderClock(self._clock_ms)
 
-        async def admit(run_id: str) -> Role:
+        async def admit(run_id: str) -> Sender:
             if run_id not in admitted:
                 run = await self._access.find(run_id, call)
                 if not may_report(call.caller, run_id=run_id, owner=run.owner):
                     raise NotAllowedError
                 admitted.add(run_id)
-            return call.caller.role
+            return Sender(call.caller.role, clock.offset_ms)
 
         def submit(ticket: Ticket[ReportBatch]) -> None:
             key = ticket.work.key
             self._desk.introduce(stream, (key.producer_id, key.run_id))
             self._committer.submit(cast("Ticket[Work]", ticket))
 
-        stream: IngestStream[Role] = IngestStream(requests, admit=admit, submit=submit)
+        stream: IngestStream[Sender] = IngestStream(
+            clock.batches(requests), admit=admit, submit=submit
+        )
         async with self._desk.attended(stream):
             async for response in stream.responses():
                 yield response

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from trackside_protos.runs.v1 import run_state_pb2
 from trackside_runs.liveness import Facts, Timings, Verdict, assess
 from trackside_runs.record import RunRecord
+from trackside_serving.clock import SERVERS_APART_MS
 
 _SOON_MS = 1000
 
@@ -20,7 +21,7 @@ class Silences:
     def judge(self, record: RunRecord, *, now_ms: int) -> Verdict:
         """Return what a run's silence means now."""
         return assess(
-            _facts(record),
+            _facts(record, latest_ms=now_ms + SERVERS_APART_MS, else_ms=self.up_since_ms),
             now_ms=now_ms,
             up_since_ms=self.up_since_ms,
             timings=self.timings,
@@ -49,7 +50,16 @@ def is_news(verdict: Verdict, record: RunRecord) -> bool:
     )
 
 
-def _facts(record: RunRecord) -> Facts:
+def _facts(record: RunRecord, *, latest_ms: int, else_ms: int) -> Facts:
+    """Return what is known of a run.
+
+    What seems to come from the future was noted before this server's clock was set back, while
+    it was down: as far as it knows, that was when it came up.
+    """
+
+    def known(noted_ms: int) -> int:
+        return noted_ms if noted_ms <= latest_ms else else_ms
+
     run, counts = record.message, record.message.task_counts
     create_ms = run.create_time.ToMilliseconds()
     return Facts(
@@ -58,13 +68,13 @@ def _facts(record: RunRecord) -> Facts:
         is_parent=run.is_parent,
         has_authority=bool(record.facts.authority),
         has_reported=record.facts.has_reported,
-        create_ms=create_ms,
-        heard_ms=record.heartbeat_ms or create_ms,
-        report_ms=record.report_ms or create_ms,
+        create_ms=known(create_ms),
+        heard_ms=known(record.heartbeat_ms or create_ms),
+        report_ms=known(record.report_ms or create_ms),
         interval_ms=run.heartbeat_interval.ToMilliseconds(),
         lost_after_ms=run.lost_after_duration.ToMilliseconds(),
         task_count=record.facts.task_count,
         open_task_count=counts.pending + counts.submitted + counts.running,
-        final_ms=record.facts.final_ms,
+        final_ms=known(record.facts.final_ms),
         open_producer_count=len(record.facts.open_producers),
     )

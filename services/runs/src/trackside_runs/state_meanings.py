@@ -103,7 +103,7 @@ CONDITION_MEANINGS: Final[dict[ConditionKind.ValueType, Meaning]] = {
         is_charged=True,
     ),
     ConditionKind.CONDITION_KIND_CLOCK_SKEW: Meaning(
-        "The producer's clock is more than a minute off the server's.",
+        "The clock of who reports is more than a minute off the server's; it says how much.",
         _WARNING,
         "Set the clock of its machine; order is not affected, but shown times are.",
     ),

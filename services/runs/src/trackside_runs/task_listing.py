@@ -8,7 +8,6 @@ from sqlalchemy import ColumnElement, Connection, and_
 from trackside_journal.database import Database
 from trackside_protos.runs.v1 import runs_service_pb2, task_pb2
 from trackside_runs import requests
-from trackside_runs.clock import ClockMs
 from trackside_runs.filtering.conditions import to_condition
 from trackside_runs.filtering.orders import AS_CREATED, TASK_ORDERS, Order
 from trackside_runs.filtering.predicates import to_predicate
@@ -20,6 +19,7 @@ from trackside_runs.storage import queries
 from trackside_runs.storage.tables import TASK
 from trackside_runs.storage.task_pages import page_of_tasks, task_key_shape
 from trackside_runs.storage.task_sources import task_sources
+from trackside_serving.clock import ClockMs
 
 _DEFAULT_PAGE: Final = 100
 _LARGEST_PAGE: Final = 1000

@@ -13,14 +13,16 @@ from sqlalchemy import Connection, select, update
 from trackside_journal.committer import Committer
 from trackside_journal.database import Database
 from trackside_runs import parents, silence
-from trackside_runs.clock import ClockMs
 from trackside_runs.registry import Change, Work
 from trackside_runs.rounds import Rounds
 from trackside_runs.silences import Silences
 from trackside_runs.storage import deletion, tables
 from trackside_runs.storage.ledger import Ledger
+from trackside_serving.clock import SERVERS_APART_MS, ClockMs, steady_ms
 
 _LOOK_SECONDS: Final = 1.0
+_LONGEST_PAUSE_MS: Final = 5_000
+"""Between two looks; longer, and this process was stopped, or its machine asleep."""
 _FORGET_SECONDS: Final = 600.0
 _PURGE_SECONDS: Final = 10.0
 _RUNS_A_WORK: Final = 100
@@ -55,6 +57,8 @@ class Watchman:
         self._silences = silences
         self._retention_ms = change_retention_days * _DAY_MS
         self._advanced: set[str] = set()
+        self._steady_ms = steady_ms
+        self._looked_ms: int | None = None
         self._looking = Rounds(
             self.look, name="watchman", every=_LOOK_SECONDS, on_outage=self._note_outage
         )
@@ -82,6 +86,14 @@ class Watchman:
 
     async def look(self) -> None:
         """Look once at everything that is due."""
+        if self._looked_ms is None:
+            await self._committer.commit(Change((), _doubt_far_looks))
+        elif self._steady_ms() - self._looked_ms > _LONGEST_PAUSE_MS:
+            self._note_outage()
+        await self._look()
+        self._looked_ms = self._steady_ms()
+
+    async def _look(self) -> None:
         advanced, self._advanced = sorted(self._advanced), set()
         if advanced:
             await self._committer.commit(
@@ -126,6 +138,16 @@ class Watchman:
     def _note_outage(self) -> None:
         # Nothing could be heard, so no silence is counted.
         self._silences.up_since_ms = self._clock_ms()
+
+
+def _doubt_far_looks(ledger: Ledger) -> None:
+    """Look now at what was to be looked at late: the clock may have been set back since."""
+    run = tables.RUN
+    ledger.connection.execute(
+        update(run)
+        .where(run.c.look_at_ms > ledger.now_ms + SERVERS_APART_MS)
+        .values(look_at_ms=ledger.now_ms)
+    )
 
 
 def _due(connection: Connection, now_ms: int) -> list[str]:

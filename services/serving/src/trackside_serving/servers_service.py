@@ -9,6 +9,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from trackside_protos.servers.v1 import servers_service_pb2
 from trackside_serving.calls import Call, Implementation
+from trackside_serving.clock import forward_clock
 
 VERSION: Final = version("trackside-serving")
 """The version of the software: all members but the plugin interface have the same."""
@@ -39,6 +40,7 @@ class ServersService:
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
+        self._clock_ms = forward_clock()
 
     @property
     def handlers(self) -> Mapping[str, Implementation]:
@@ -48,7 +50,7 @@ class ServersService:
     async def get_server(
         self, _request: servers_service_pb2.GetServerRequest, call: Call
     ) -> servers_service_pb2.GetServerResponse:
-        """Return the server, and whom the caller's token speaks for."""
+        """Return the server, its time, and whom the caller's token speaks for."""
         server = servers_service_pb2.Server(
             server_id=self._installation.server_id,
             version=VERSION,
@@ -58,4 +60,6 @@ class ServersService:
             subject=call.caller.subject,
             role=call.caller.role.value,
         )
-        return servers_service_pb2.GetServerResponse(server=server)
+        response = servers_service_pb2.GetServerResponse(server=server)
+        response.current_time.FromMilliseconds(self._clock_ms())
+        return response

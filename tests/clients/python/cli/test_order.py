@@ -35,12 +35,12 @@ def test_another_machine_gets_nothing_of_this_shell() -> None:
 
     assert run.launch.work_directory == ""
     assert not run.launch.environment
+    assert _ordered(shell=None, workdir="/data").launch.work_directory == "/data"
 
 
 def test_what_is_said_goes_before_what_is_found() -> None:
-    run = _ordered(environment=("PATH=/bin",), workdir="/tmp")  # noqa: S108  # never used
+    run = _ordered(environment=("PATH=/bin",))
 
-    assert run.launch.work_directory == "/tmp"  # noqa: S108  # see above
     assert run.launch.environment["PATH"] == "/bin"
 
 

@@ -1,6 +1,10 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from trackside.cli.run_choice import RunChoice
+
+_NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 _ACTIVE_OR_RECENT = (
     '((state = "PENDING" OR state = "INITIALIZING" OR state = "RUNNING" OR state = "STOPPING"'
@@ -27,6 +31,10 @@ _ACTIVE_OR_RECENT = (
             RunChoice(every=True, project="p", filter_text="a = 1 OR b = 2"),
             'a = 1 OR b = 2 AND project = "p"',
         ),
+        (
+            RunChoice(owner="any", created_since=timedelta(hours=2)),
+            'NOT parent:* AND create_time >= "2026-11-21T10:00:00Z"',
+        ),
         (RunChoice(parent="@latest"), 'owner = "ann" AND parent = "the-parent"'),
     ],
     ids=[
@@ -40,10 +48,11 @@ _ACTIVE_OR_RECENT = (
         "tags",
         "words",
         "own filter",
+        "so long ago",
         "children",
     ],
 )
 def test_options_make_a_filter(choice: RunChoice, text: str) -> None:
     parent = "the-parent" if choice.parent else ""
 
-    assert choice.filter_of("ann", parent) == text
+    assert choice.filter_of("ann", parent, _NOW) == text

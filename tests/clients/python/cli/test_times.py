@@ -4,7 +4,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from support.example_runs import NOW, at
-from trackside.cli.times import ago, is_set, rfc3339, rough_span, span
+from trackside.cli.times import ago, is_set, local, resolved, rfc3339, rough_span, span, when
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,25 @@ def test_estimates_have_one_unit(seconds: float, shown: str) -> None:
         (200, "3 min ago"),
         (7_300, "2 h ago"),
         (200_000, "2 d ago"),
-        (-90, "in 1 min"),
         (40 * 86_400, "2026-10-12"),
     ],
 )
 def test_times_are_told_from_now(seconds: float, shown: str) -> None:
     assert ago(at(seconds), NOW) == shown
+
+
+def test_a_time_in_the_future_is_told_as_it_was_reported() -> None:
+    ahead = at(-90)
+
+    assert ago(ahead, NOW) == when(ahead, NOW) == local(ahead)
+    assert when(at(90), NOW) == f"1 min ago ({local(at(90))})"
+    assert when(Timestamp(), NOW) == ""
+
+
+def test_what_was_so_long_ago_is_counted_from_now() -> None:
+    assert resolved(timedelta(minutes=10), NOW) == NOW - timedelta(minutes=10)
+    assert resolved(NOW, NOW + timedelta(days=3)) == NOW
+    assert resolved(None, NOW) is None
 
 
 def test_programs_get_rfc_3339() -> None:

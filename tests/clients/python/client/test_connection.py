@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -95,6 +96,30 @@ def test_services_at_other_addresses_are_found(
 
     elsewhere.stop()
     assert run.run_id == "b"
+
+
+@pytest.mark.parametrize("days", [-3, 0, 3])
+def test_the_present_is_counted_by_the_clock_of_the_server(
+    server: ScriptedServer, connection: Connection, days: int
+) -> None:
+    there = datetime.now(UTC) + timedelta(days=days)
+    told = GetServerResponse(server=Server())
+    told.current_time.FromDatetime(there)
+    server.answers["GetServer"] = told
+
+    assert timedelta(0) <= connection.now() - there < timedelta(minutes=1)
+    connection.close()
+    assert connection.now() > there
+
+    assert len(server.requests["GetServer"]) == 1
+
+
+def test_a_server_that_tells_no_time_is_as_late_as_we_are(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    server.answers["GetServer"] = GetServerResponse(server=Server())
+
+    assert abs(connection.now() - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,36 @@ def test_a_beginning_of_several_ids_is_ambiguous() -> None:
     ]
 
 
+def test_a_name_that_could_be_an_id_is_found(
+    server: ScriptedServer, connection: Connection
+) -> None:
+    named = Run(run_id="zzzz000000000000", name="linearregression")
+    server.answers["ListRuns"] = ListRunsResponse(runs=[named])
+
+    assert resolve_run(connection, "linearregression") == named.run_id
+    server.answers["ListRuns"] = ListRunsResponse()
+    assert resolve_run(connection, "linearregression") == "11nearregress10n"
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "\udcff", "x" * 5_000])
+def test_what_no_run_can_be_called_is_not_asked_for(
+    server: ScriptedServer, connection: Connection, text: str
+) -> None:
+    with pytest.raises(NotFoundError, match="no run has") as caught:
+        resolve_run(connection, text)
+
+    assert len(caught.value.message) < 400
+    assert not server.requests["ListRuns"]
+
+
 def test_what_fits_nothing_is_not_found() -> None:
     with pytest.raises(NotFoundError):
         choose("nothing", "", [_FIRST])
 
 
-@pytest.mark.parametrize("text", ["", "@first", "@latest~x"])
+@pytest.mark.parametrize(
+    "text", ["", "@first", "@latest~x", "@latest~1000", "@latest~" + "9" * 5_000]
+)
 def test_what_could_name_no_run_is_refused(text: str, connection: Connection) -> None:
     with pytest.raises(InvalidRequestError):
         resolve_run(connection, text)

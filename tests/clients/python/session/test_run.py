@@ -127,6 +127,33 @@ def test_each_thing_that_log_cannot_take_is_complained_of_to_the_last(
     ]
 
 
+def test_an_output_that_can_be_none_is_told_in_the_log_and_hurts_nobody(
+    append_server: AppendServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    whole = tmp_path / "whole.txt"
+    whole.write_text("x")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+
+    with trackside.start_run(capture=False) as run:
+        run.output(circle)
+        run.output("a\0b")
+        run.output("x" * 5_000)
+        run.output(b"bytes")  # pyright: ignore[reportArgumentType]
+        monkeypatch.chdir(gone)
+        gone.rmdir()
+        run.output("not-here.txt")
+        run.output(whole)
+
+    stored = append_server.only_run()
+    told = [message for message in stored.messages if "is not published" in message]
+    assert len(told) == 5
+    outputs = [report.output.path for report in stored.reports if report.HasField("output")]
+    assert set(outputs) == {str(whole)}
+
+
 def test_many_threads_may_log(append_server: AppendServer) -> None:
     with trackside.start_run(capture=False) as run:
         threads = [
@@ -245,7 +272,7 @@ def test_an_output_that_is_none_breaks_nothing_and_is_complained_of(
     append_server: AppendServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_TOKEN", "hush-hush")
-    untyped: Any = [tmp_path / "missing-hush-hush", "", None, 5, __file__]
+    untyped: Any = [tmp_path / "missing-hush-hush", "", 5, __file__]
     kind: Any = "picture"
 
     with trackside.start_run(capture=False) as run:
@@ -255,14 +282,12 @@ def test_an_output_that_is_none_breaks_nothing_and_is_complained_of(
     stored = append_server.only_run()
     outputs = [r.output for r in stored.reports if r.HasField("output")]
     assert {Path(output.path).name for output in outputs if output.exists} == {"test_run.py"}
-    assert [message.partition(" got")[0].partition(" /")[0] for message in stored.messages] == [
-        "the output",
+    assert stored.messages == [
+        f"the output {tmp_path}/missing-******** is not there, or cannot be read",
         "an output is of no kind 'picture'; there are data, report, model",
-        "output()",
-        "output()",
-        "output()",
+        "the output '' is not published: its path is empty",
+        "the output '5' is not published: expected str, bytes or os.PathLike object, not int",
     ]
-    assert "hush-hush" not in str(stored.messages)
 
 
 def test_results_progress_and_data_sets_are_reported(append_server: AppendServer) -> None:

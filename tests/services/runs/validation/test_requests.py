@@ -236,6 +236,13 @@ def test_single_tags_are_checked_and_stand_alone(field: str) -> None:
     assert told(both, "keep") == [field]
 
 
+def test_an_expectation_is_of_what_the_mask_names() -> None:
+    run = Run(run_id=RUN_ID, notes="old")
+    request = UpdateRunRequest(run=run, added_tags=["x"], expected_run=run)
+
+    assert [found.field for found in check_update(request)] == ["expected_run"]
+
+
 def test_only_what_is_to_change_is_checked() -> None:
     assert update(["description"], notes="\0") == []
     assert update(["notes"], notes="\0") == ["run.notes"]

@@ -32,9 +32,9 @@ class Asking:
         """
         found = find_targets(connection, self.runs)
         if self.dry_run:
-            raise click.exceptions.Exit(show_plan(terminal, deed, found))
+            raise click.exceptions.Exit(show_plan(terminal, deed, found, connection.now()))
         if not self.yes:
-            ask(terminal, deed, found)
+            ask(terminal, deed, found, connection.now())
         return found
 
 

@@ -7,6 +7,7 @@ from typing import cast
 
 from google.protobuf.message import Message
 
+from trackside.cli.map_order import order_maps
 from trackside.cli.safe_text import harmless_json
 
 Document = Mapping[str, object]
@@ -36,11 +37,15 @@ class Format(StrEnum):
 
 
 def plain(message: Message) -> Document:
-    """Return a message as proto3-JSON has it; fields that are not set have their defaults."""
+    """Return a message as proto3-JSON has it, the same text for the same message each time.
+
+    Fields that are not set have their defaults, and maps are in order of their keys.
+    """
     # Not at the top: tables do without.
     from google.protobuf.json_format import MessageToDict  # noqa: PLC0415
 
-    return MessageToDict(message, always_print_fields_with_no_presence=True)
+    document = MessageToDict(message, always_print_fields_with_no_presence=True)
+    return order_maps(document, message)
 
 
 def listed(messages: Iterable[Message]) -> Sequence[Document]:

@@ -8,7 +8,6 @@ import click
 from typing_extensions import override
 
 from trackside.cli.quantities import QuantityError, duration_of, moment_of, size_of
-from trackside.cli.terminal import now
 
 
 class Quantity(click.ParamType[Any]):
@@ -32,4 +31,4 @@ class Quantity(click.ParamType[Any]):
 
 DURATION: Final = Quantity("duration", duration_of)
 SIZE: Final = Quantity("size", size_of)
-MOMENT: Final = Quantity("time", lambda text: moment_of(text, now()))
+MOMENT: Final = Quantity("time", moment_of)

@@ -19,6 +19,7 @@ class Shell:
     """Where the command was typed: what it takes from there on the server's own machine."""
 
     directory: str
+    """Where to start: there, or in the folder that was named from there."""
     environment: Mapping[str, str]
 
 
@@ -71,11 +72,11 @@ class Order:
         )
 
     def _launch(self, shell: Shell | None) -> Launch:
-        shell = shell or Shell("", {})
+        shell = shell or Shell(self.workdir or "", {})
         passed_on = {key: shell.environment[key] for key in _PASSED_ON if key in shell.environment}
         return Launch(
             command=self.command,
-            work_directory=self.workdir or shell.directory,
+            work_directory=shell.directory,
             environment={**passed_on, **self.from_files, **assignments(self.environment)},
             time_limit_duration=self._time_limit(),
             memory_limit_bytes=self.memory_limit,

@@ -63,8 +63,12 @@ def size_of(text: str) -> int:
     return size
 
 
-def moment_of(text: str, now: datetime) -> datetime:
-    """Return a time from RFC 3339, a date, or how long ago it was: `10m`, `2h30m`.
+Moment = datetime | timedelta
+"""A time, or how long ago it was: by the server's clock, which is asked only later."""
+
+
+def moment_of(text: str) -> Moment:
+    """Return a time from RFC 3339 or a date, or how long ago it was: `10m`, `2h30m`.
 
     A time without a zone is one of this machine's.
 
@@ -72,7 +76,7 @@ def moment_of(text: str, now: datetime) -> datetime:
         QuantityError: It is none.
     """
     if _DURATION.fullmatch(text):
-        return now - duration_of(text)
+        return duration_of(text)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

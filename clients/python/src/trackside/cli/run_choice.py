@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import click
 
+from trackside.cli.quantities import Moment
+from trackside.cli.times import resolved
 from trackside.client import filters
 from trackside.client.connection import Connection
 from trackside.client.resolve import resolve_run
@@ -28,22 +30,23 @@ class RunChoice:
     parent: str = ""
     search: str = ""
     filter_text: str = ""
-    created_since: datetime | None = None
-    created_until: datetime | None = None
+    created_since: Moment | None = None
+    created_until: Moment | None = None
 
     def filter_for(self, connection: Connection) -> str:
         """Return the filter; asks the server who the caller is, or which run a parent is."""
         parent = resolve_run(connection, self.parent) if self.parent else ""
         me = connection.server.subject if self._means_me else ""
-        return self.filter_of(me, parent)
+        return self.filter_of(me, parent, connection.now())
 
     @property
     def _means_me(self) -> bool:
         return self.owner == "me" or (not self.every and not self.owner)
 
-    def filter_of(self, me: str, parent_run_id: str) -> str:
-        """Return the filter, given the caller's name and the parent's id."""
-        dated = self.created_since is not None or self.created_until is not None
+    def filter_of(self, me: str, parent_run_id: str, now: datetime) -> str:
+        """Return the filter, given the caller's name, the parent's id and the present."""
+        since, until = resolved(self.created_since, now), resolved(self.created_until, now)
+        dated = since is not None or until is not None
         every_state = self.every or bool(self.states) or bool(self.parent) or dated
         with_children = self.every or bool(self.parent)
         return filters.all_of(
@@ -58,8 +61,8 @@ class RunChoice:
                 "" if with_children else filters.without_parent(),
                 *(f"tag = {filters.quoted(tag)}" for tag in self.tags),
                 filters.equals("project", self.project),
-                filters.not_before("create_time", self.created_since),
-                filters.before("create_time", self.created_until),
+                filters.not_before("create_time", since),
+                filters.before("create_time", until),
                 filters.with_words(self.search),
             ]
         )

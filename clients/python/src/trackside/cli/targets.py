@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from trackside.cli.exit_codes import ExitCode
 from trackside.cli.failures import CommandError, exit_code_of, explanation_for
 from trackside.cli.rendering.runs import run_table
-from trackside.cli.terminal import Terminal, now
+from trackside.cli.terminal import Terminal
 from trackside.client.connection import Connection
 from trackside.client.errors import TracksideError
 from trackside.client.listing import get_run
@@ -69,13 +70,13 @@ def target_text(targets: Sequence[Run]) -> str:
     return f"{runs} and {children} of {whose} children" if children else runs
 
 
-def ask(terminal: Terminal, deed: Deed, targets: Sequence[Run]) -> None:
+def ask(terminal: Terminal, deed: Deed, targets: Sequence[Run], now: datetime) -> None:
     """List the targets and ask; no is the answer unless it is yes.
 
     Raises:
         CommandError: There is nobody to ask, or the answer is not yes.
     """
-    terminal.say(*run_table(targets, now(), terminal.err_paint, width=terminal.width))
+    terminal.say(*run_table(targets, now, terminal.err_paint, width=terminal.width))
     if deed.warning:
         terminal.say(deed.warning)
     if not terminal.can_ask:
@@ -100,9 +101,9 @@ def act_on_each(terminal: Terminal, targets: Iterable[Run], act: Callable[[Run],
     return code
 
 
-def show_plan(terminal: Terminal, deed: Deed, targets: Sequence[Run]) -> int:
+def show_plan(terminal: Terminal, deed: Deed, targets: Sequence[Run], now: datetime) -> int:
     """Show what would be done, and what would be refused; return the code of a refusal."""
-    terminal.show(run_table(targets, now(), terminal.paint, width=terminal.width))
+    terminal.show(run_table(targets, now, terminal.paint, width=terminal.width))
     refused = [run for run in targets if deed.action not in run.actions]
     for run in refused:
         state = run_state_word(run.state)

@@ -5,7 +5,6 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, TextIO
 
 from trackside.cli.pager import fits, show_paged
@@ -62,8 +61,3 @@ class Terminal:
         self.out.flush()
         self.err.writelines(f"{line}\n" for line in lines)
         self.err.flush()
-
-
-def now() -> datetime:
-    """Return the present, for "3 min ago"."""
-    return datetime.now(UTC)

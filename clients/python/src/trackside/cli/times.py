@@ -1,9 +1,11 @@
 """Times and durations as people read them; the one place that does so."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from trackside.cli.quantities import Moment
 
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
@@ -44,15 +46,26 @@ def rough_span(seconds: float) -> str:
 
 
 def ago(time: Timestamp, now: datetime) -> str:
-    """Return how long ago it was, for example `3 min ago`; a date when long ago."""
+    """Return how long ago it was, for example `3 min ago`; a date when long ago.
+
+    What seems to come from the future is told as it was reported, by a clock that was wrong.
+    """
     seconds = (now - moment(time)).total_seconds()
     if seconds < -_JUST_NOW:
-        return f"in {_one_unit(-seconds)}"
+        return local(time)
     if seconds < _JUST_NOW:
         return "just now"
     if seconds > _MONTH:
         return f"{moment(time).astimezone():%Y-%m-%d}"
     return f"{_one_unit(seconds)} ago"
+
+
+def when(time: Timestamp, now: datetime) -> str:
+    """Return how long ago it was and the time itself; empty when none was given."""
+    if not is_set(time):
+        return ""
+    told, exactly = ago(time, now), local(time)
+    return exactly if told == exactly else f"{told} ({exactly})"
 
 
 def _one_unit(seconds: float) -> str:
@@ -97,10 +110,16 @@ def seconds_between(start: Timestamp, end: Timestamp) -> float:
     return (end.seconds - start.seconds) + (end.nanos - start.nanos) / 1e9
 
 
-def timestamp_of(moment: datetime | None) -> Timestamp | None:
+def timestamp_of(moment: Moment | None, now: datetime) -> Timestamp | None:
     """Return a moment as servers take it; `None` for none."""
-    if moment is None:
+    meant = resolved(moment, now)
+    if meant is None:
         return None
     timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
+    timestamp.FromDatetime(meant)
     return timestamp
+
+
+def resolved(moment: Moment | None, now: datetime) -> datetime | None:
+    """Return the time that is meant; `None` for none."""
+    return now - moment if isinstance(moment, timedelta) else moment

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
@@ -51,6 +52,8 @@ _OPTIONS: Final = (
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
 )
 
+_CLOCKS_APART: Final = timedelta(seconds=2)
+
 _ANY_HOST: Final = ("0.0.0.0", "[::]")  # noqa: S104  # recognised here, never bound
 
 Request = TypeVar("Request")
@@ -80,6 +83,7 @@ class Connection:
         self._lock = threading.RLock()
         self._channels: dict[str, grpc.Channel] = {}
         self._process_id = os.getpid()
+        self._clock_offset: timedelta | None = None
 
     @classmethod
     def discover(cls, server: str | None = None) -> Self:
@@ -118,7 +122,23 @@ class Connection:
             TracksideError: The server could not be asked.
         """
         stub = ServersServiceStub(self._channel(self.location.server))
-        return self.call(stub.GetServer, GetServerRequest()).server
+        response = self.call(stub.GetServer, GetServerRequest())
+        if response.HasField("current_time"):
+            offset = response.current_time.ToDatetime(UTC) - datetime.now(UTC)
+            # What is less is the way here rather than the clock.
+            self._clock_offset = offset if abs(offset) > _CLOCKS_APART else timedelta()
+        return response.server
+
+    def now(self) -> datetime:
+        """Return the present by the server's clock; by this machine's if the server tells none.
+
+        Raises:
+            TracksideError: The server had not been asked before, and could not be.
+        """
+        if self._clock_offset is None:
+            self._addresses()
+            self._clock_offset = self._clock_offset or timedelta()
+        return datetime.now(UTC) + self._clock_offset
 
     @cached_property
     def runs(self) -> "RunsServiceStub":

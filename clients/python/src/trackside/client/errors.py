@@ -47,6 +47,7 @@ _WAIT = "the server goes on trying; ask again in a while"
 _HINTS: Mapping[str, str] = {
     "INVALID_FILTER": "`trackside help filter` explains filters",
     "ACTION_NOT_ALLOWED": "`trackside describe RUN` shows its state and what was asked of it",
+    "RUN_CHANGED": "`trackside describe RUN` shows what it is now; nothing of it was changed",
     "RUN_CONFLICT": "another --request-id, run id or external key makes another run",
     "PARENT_CLOSED": "create the run without that parent, or under an open one",
     "TOO_MANY_STREAMS": "end other watches of yours, then try again",

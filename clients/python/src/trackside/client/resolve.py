@@ -12,7 +12,11 @@ from trackside.identifiers import ALPHABET, LENGTH
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.runs_service_pb2 import ListRunsRequest
 
-_LATEST: Final = re.compile(r"@latest(?:~([0-9]{1,3}))?")
+_LATEST: Final = re.compile(r"@latest(?:~([0-9]+))?")
+_FARTHEST_BACK: Final = 999
+_LONGEST_NAME: Final = 256
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What no name has; surrogates stand for bytes that are not UTF-8."""
 _READ_ALIKE: Final = str.maketrans("oil", "011")
 
 
@@ -20,8 +24,8 @@ def resolve_run(connection: Connection, text: str) -> str:
     """Return the id of the run that `text` means.
 
     `@latest` is the caller's newest run that is no child, `@latest~1` the one before. A
-    whole id is taken as it is, without asking the server. A name that fits exactly goes
-    before the beginning of an id.
+    whole id is taken as it is, without asking the server, unless it could be a word too. A
+    name that fits exactly goes before an id or the beginning of one.
 
     Raises:
         NotFoundError: No run fits.
@@ -32,12 +36,17 @@ def resolve_run(connection: Connection, text: str) -> str:
         message = "an empty text names no run"
         raise InvalidRequestError(message)
     prefix = id_prefix(text)
-    if len(prefix) == LENGTH:
+    is_whole = len(prefix) == LENGTH
+    if is_whole and any(character.isdigit() for character in text):
         return prefix
     if text.startswith("@"):
         return _latest(connection, text)
+    if len(text) > _LONGEST_NAME or _CONTROL.search(text):
+        raise _nothing_fits(text)
     request = ListRunsRequest(filter=filters.named(text, prefix), page_size=100)
-    return choose(text, prefix, connection.call(connection.runs.ListRuns, request).runs)
+    found = connection.call(connection.runs.ListRuns, request).runs
+    # Of an id that no list has, the server still knows whether its run was deleted.
+    return prefix if is_whole and not found else choose(text, prefix, found)
 
 
 def id_prefix(text: str) -> str:
@@ -58,12 +67,16 @@ def choose(text: str, prefix: str, found: Sequence[Run]) -> str:
     if not fitting and prefix:
         fitting = [run for run in found if run.run_id.startswith(prefix)]
     if not fitting:
-        message = f"no run has the id, the beginning of an id or the name {text!r}"
-        raise NotFoundError(message)
+        raise _nothing_fits(text)
     if len(fitting) > 1:
         message = f"{text!r} fits {len(fitting)} runs"
         raise AmbiguousNameError(message, {run.run_id: _told(run) for run in fitting})
     return fitting[0].run_id
+
+
+def _nothing_fits(text: str) -> NotFoundError:
+    shown = text if len(text) <= _LONGEST_NAME else f"{text[:40]}…"
+    return NotFoundError(f"no run has the id, the beginning of an id or the name {shown!r}")
 
 
 def _told(run: Run) -> str:
@@ -76,7 +89,10 @@ def _latest(connection: Connection, text: str) -> str:
     if match is None:
         message = f"{text!r} is not `@latest` or `@latest~N`"
         raise InvalidRequestError(message)
-    back = int(match[1] or 0)
+    back = int((match[1] or "0")[:9])
+    if back > _FARTHEST_BACK:
+        message = f"{text:.40} goes back too far: `@latest~{_FARTHEST_BACK}` is the farthest"
+        raise InvalidRequestError(message)
     mine = filters.equals("owner", connection.server.subject)
     request = ListRunsRequest(
         filter=filters.all_of([mine, filters.without_parent()]), page_size=back + 1

@@ -11,6 +11,7 @@ from trackside.chance import CHANCE
 from trackside.client.failed_calls import error_of_call, let_go
 from trackside.delivery import refusals, wire
 from trackside.delivery.channel import Channels
+from trackside.delivery.clock_news import ClockNews
 from trackside.delivery.depot import Depot
 from trackside.delivery.refusals import Answer
 from trackside.spool.frames import SERVICES, Service
@@ -214,6 +215,13 @@ class Requests:
         self._ended = False
 
     def __iter__(self) -> Iterator[bytes]:
+        clock = ClockNews()
+        for batch in self._batches():
+            if self._service is Service.RUNS and (news := clock.next()) is not None:
+                yield news
+            yield batch
+
+    def _batches(self) -> Iterator[bytes]:
         while True:
             if self._service is Service.RUNS and any(self._depot.uncreated()):
                 self._create()

@@ -4,12 +4,11 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from trackside.client.connection import Connection, default_connection
 from trackside.client.handle import RunHandle
-from trackside.client.orders import id_of_order
+from trackside.client.orders import id_of_order, work_directory_of
 from trackside.location import is_on_this_machine
 from trackside.session.values import printable, texts_of, value_of
 from trackside_protos.runs.v1.run_pb2 import Launch, Run
@@ -88,7 +87,7 @@ def launch(  # noqa: PLR0913 - what people may say of a run, all by name
         machine_type=machine_type,
     )
     if is_on_this_machine(connection.location.server):
-        started.work_directory = started.work_directory or str(Path.cwd())
+        started.work_directory = work_directory_of(started.work_directory)
         started.environment.update({k: os.environ[k] for k in _PASSED_ON if k in os.environ})
     started.environment.update(environment or {})
     if time_limit is not None:

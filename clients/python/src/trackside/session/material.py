@@ -82,14 +82,11 @@ class Material(Speaker):
         What is not there is on record as gone, with a warning in the run's log.
         """
         try:
-            place = Path(path)
-        except TypeError as error:
-            self.complain(f"output() got what is no path: {error}")
+            place = files.place_of(path)
+            output = files.output_of(place, files.working_folder())
+        except (OSError, TypeError, ValueError) as error:
+            self.complain(f"the output {str(path)[:200]!a} is not published: {error}")
             return
-        if not os.fspath(path):  # which would be taken for the whole folder
-            self.complain("output() got an empty path")
-            return
-        output = files.output_of(place, Path.cwd())
         output.description = sentence(description)
         output.task_id = here(self.run_id).task_id
         if not output.exists:

@@ -16,6 +16,7 @@ from trackside_journal import wire
 from trackside_journal.bus import Notice
 from trackside_journal.dialects import upsert
 from trackside_protos.runs.v1 import run_pb2
+from trackside_runs.estimates import elapsed_ms
 from trackside_runs.record import RunRecord
 from trackside_runs.silences import Silences
 from trackside_runs.storage import (
@@ -254,10 +255,10 @@ class Ledger:
         return self._notices(is_watched) if self._entries else []
 
     def _note_elapsed(self, run: run_pb2.Run) -> None:
-        """Say how long a run at work has taken; who shows the change lets it go on counting."""
-        if run.HasField("start_time") and not run.HasField("end_time"):
-            elapsed_ms = self.now_ms - run.start_time.ToMilliseconds()
-            run.elapsed_duration.FromMilliseconds(max(0, elapsed_ms))
+        """Say how long a run has taken; who shows one at work lets it go on counting."""
+        if run.HasField("start_time"):
+            start, end = run.start_time.ToMilliseconds(), run.end_time.ToMilliseconds()
+            run.elapsed_duration.FromMilliseconds(elapsed_ms(start, end, now_ms=self.now_ms))
 
     def _change(self, sequence: int, kind: int, body: bytes, from_: bytes) -> bytes:
         return b"".join(

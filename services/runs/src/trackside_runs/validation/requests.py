@@ -28,6 +28,7 @@ from trackside_runs.validation.rules import (
     known,
     lasting,
     matching,
+    moment,
     one_line,
     present,
     text,
@@ -165,6 +166,7 @@ def check_update(request: UpdateRunRequest) -> Sequence[Violation]:
             rule(violations, f"run.{path}", getattr(request.run, path))
     for field in ("added_tags", "removed_tags"):
         _check_tags(violations, request, field)
+    _check_expectation(violations, request)
     return violations.found
 
 
@@ -173,6 +175,11 @@ def _check_tags(violations: Violations, request: UpdateRunRequest, field: str) -
     TAGS(violations, field, tags)
     if tags and "tags" in request.update_mask.paths:
         violations.add(field, "cannot be together with `tags` in the mask")
+
+
+def _check_expectation(violations: Violations, request: UpdateRunRequest) -> None:
+    if request.HasField("expected_run") and not request.update_mask.paths:
+        violations.add("expected_run", "is for fields that the mask names, and it names none")
 
 
 def check_figures(request: ReportFiguresRequest) -> Sequence[Violation]:
@@ -225,6 +232,15 @@ def check_reports(request: ReportRunRequest) -> Sequence[Violation]:
             violations.add(path, "reports nothing that is known here")
         else:
             REPORT(violations, path, report)
+    return violations.found
+
+
+def check_clock(request: ReportRunRequest) -> Sequence[Violation]:
+    """Return what is wrong with what a sender's clock shows."""
+    violations = Violations()
+    moment(violations, "clock_time", request.clock_time)
+    if request.HasField("batch") or request.reports:
+        violations.add("clock_time", "is for a request of its own")
     return violations.found
 
 

@@ -22,6 +22,7 @@ from trackside_protos.runs.v1.runs_service_pb2 import (
     ListTasksResponse,
 )
 from trackside_protos.runs.v1.task_pb2 import TaskState
+from trackside_protos.servers.v1.servers_service_pb2 import GetServerResponse, Server
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +135,18 @@ def test_runs_are_chosen_by_when_they_were_created(
         'NOT parent:* AND create_time >= "2026-11-21T10:00:00Z"'
         ' AND create_time < "2026-11-21T12:00:00.500000Z"'
     )
+
+
+def test_ages_are_counted_by_the_clock_of_the_server(
+    command: Command, server: ScriptedServer
+) -> None:
+    told = GetServerResponse(server=Server(subject="ann"))
+    run = child()
+    told.current_time.FromSeconds(run.create_time.seconds + 200)
+    server.answers["GetServer"] = told
+    server.answers["ListRuns"] = ListRunsResponse(runs=[run])
+
+    assert "3 min ago" in command("get", "runs").out
 
 
 def test_names_are_one_a_line(command: Command) -> None:

@@ -13,6 +13,7 @@ from trackside_protos.logs.v1.logs_service_pb2 import (
     ListLogsResponse,
     WatchLogsResponse,
 )
+from trackside_protos.servers.v1.servers_service_pb2 import GetServerResponse, Server
 from trackside_protos.watches.v1.watch_start_pb2 import WatchPosition
 
 
@@ -80,10 +81,15 @@ def test_lines_are_chosen_by_time_and_context(command: Command, server: Scripted
 
 
 def test_a_time_may_be_as_long_ago(command: Command, server: ScriptedServer) -> None:
+    told = GetServerResponse(server=Server())
+    told.current_time.FromDatetime(datetime.now(UTC) + timedelta(days=3))
+    server.answers["GetServer"] = told
+
     command("logs", "--since", "10m", CHILD_ID)
 
     since = server.requests["ListLogs"][0].filter.start_time.ToDatetime(UTC)
-    assert timedelta(minutes=10) <= datetime.now(UTC) - since < timedelta(minutes=11)
+    ago = datetime.now(UTC) + timedelta(days=3) - since  # by the server's clock, not by ours
+    assert timedelta(minutes=10) <= ago < timedelta(minutes=11)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,35 @@ def test_a_run_starts_where_the_command_was_typed(
     assert launch.environment["PATH"] == "/bin:/of/mine"
 
 
+def test_a_folder_is_named_from_where_the_command_was_typed(
+    command: Command, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    command("run", "-d", "--workdir", "data", "ls")
+    command("run", "-d", "--workdir", "/srv", "ls")
+
+    folders = [asked.run.launch.work_directory for asked in server.requests["CreateRun"]]
+    assert folders == [str(tmp_path / "data"), "/srv"]
+
+
+def test_in_a_folder_that_is_gone_nothing_is_started(
+    command: Command, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    refused = command("run", "-d", "ls")
+    taken = command("run", "-d", "--workdir", "/srv", "ls")
+
+    assert refused.code == 2
+    assert "the folder that this is called in does not exist any more" in refused.err
+    assert taken.code == 0
+    assert len(server.requests["CreateRun"]) == 1
+
+
 def test_an_interrupted_follower_detaches_and_says_so(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -17,7 +18,7 @@ from trackside.cli.reach import connect
 from trackside.cli.rendering.pages import RunPage, page_lines
 from trackside.cli.rendering.progress import task_total
 from trackside.cli.rendering.tasks import task_page
-from trackside.cli.terminal import Terminal, now
+from trackside.cli.terminal import Terminal
 from trackside.client import filters, listing
 from trackside.client.connection import Connection
 from trackside.client.errors import AmbiguousNameError, NotFoundError, TracksideError
@@ -61,11 +62,11 @@ def describe(what: str, *, output: str, no_pager: bool, server: str | None) -> i
         run_id = resolve_run(connection, run_text)
         if task_text:
             task = find_task(connection, run_id, task_text)
-            lines = _task_lines(terminal, run_id, task, form)
+            lines = _task_lines(terminal, run_id, task, connection.now(), form)
             terminal.show_long(lines, paged=form.is_for_people and not no_pager)
         else:
             page = load_page(connection, run_id, limit=_SHOWN if form.is_for_people else None)
-            lines = _page_lines(terminal, page, form)
+            lines = _page_lines(terminal, page, connection.now(), form)
             terminal.show_long(lines, paged=form.is_for_people and not no_pager)
             for error in page.missing:
                 terminal.say(*explanation(error))
@@ -73,20 +74,22 @@ def describe(what: str, *, output: str, no_pager: bool, server: str | None) -> i
     return ExitCode.OK
 
 
-def _page_lines(terminal: Terminal, page: RunPage, form: Format) -> list[str]:
+def _page_lines(terminal: Terminal, page: RunPage, now: datetime, form: Format) -> list[str]:
     if form is Format.NAME:
         return [page.run.run_id]
     if not form.is_for_people:
         return document_lines(page_document(page), form)
-    return page_lines(page, now(), terminal.paint, None if form.is_wide else terminal.width)
+    return page_lines(page, now, terminal.paint, None if form.is_wide else terminal.width)
 
 
-def _task_lines(terminal: Terminal, run_id: str, task: Task, form: Format) -> list[str]:
+def _task_lines(
+    terminal: Terminal, run_id: str, task: Task, now: datetime, form: Format
+) -> list[str]:
     if form is Format.NAME:
         return [f"{run_id}/{task.task_id}"]
     if not form.is_for_people:
         return document_lines({"task": plain(task)}, form)
-    return task_page(run_id, task, now(), terminal.paint)
+    return task_page(run_id, task, now, terminal.paint)
 
 
 def page_document(page: RunPage) -> Document:

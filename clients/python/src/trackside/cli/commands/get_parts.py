@@ -1,18 +1,16 @@
 """`trackside get tasks|processes|metrics|outputs`: what one run consists of."""
 
-from datetime import datetime
-
 import click
 
 from trackside.cli.listings import Listing
 from trackside.cli.option_types import MOMENT
 from trackside.cli.options import listing_options, run_argument, server_option
 from trackside.cli.parameters import context_of
+from trackside.cli.quantities import Moment
 from trackside.cli.reach import connect
 from trackside.cli.rendering.outputs import output_table
 from trackside.cli.rendering.series import series_table
 from trackside.cli.rendering.tasks import process_table, task_table
-from trackside.cli.terminal import now
 from trackside.cli.times import timestamp_of
 from trackside.client import filters, listing
 from trackside.client.resolve import resolve_run
@@ -80,7 +78,9 @@ def tasks(  # noqa: PLR0913  # one for each option
         Task,
         shown,
         name_of=lambda task: f"{run_id}/{task.task_id}",
-        table=lambda to, wide: task_table(shown, now(), to.paint, wide=wide, width=to.width),
+        table=lambda to, wide: task_table(
+            shown, connection.now(), to.paint, wide=wide, width=to.width
+        ),
         when_empty="No tasks.",
     ).write(output, no_pager=no_pager)
 
@@ -130,7 +130,7 @@ def metrics(  # noqa: PLR0913  # one for each option
     prefix: str,
     context: tuple[str, ...],
     search: str,
-    since: datetime | None,
+    since: Moment | None,
     limit: int,
     output: str,
     no_pager: bool,
@@ -145,7 +145,7 @@ def metrics(  # noqa: PLR0913  # one for each option
                 connection,
                 run_id,
                 series_filter=chosen,
-                start_time=timestamp_of(since),
+                start_time=timestamp_of(since, connection.now()),
                 limit=limit,
             )
         )
@@ -174,6 +174,8 @@ def outputs(run: str, *, limit: int, output: str, no_pager: bool, server: str | 
         Output,
         found,
         name_of=lambda published: published.path,
-        table=lambda to, wide: output_table(found, now(), to.paint, wide=wide, width=to.width),
+        table=lambda to, wide: output_table(
+            found, connection.now(), to.paint, wide=wide, width=to.width
+        ),
         when_empty="No outputs.",
     ).write(output, no_pager=no_pager)

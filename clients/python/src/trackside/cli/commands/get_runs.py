@@ -8,7 +8,7 @@ from trackside.cli.options import listing_options, server_option
 from trackside.cli.reach import connect
 from trackside.cli.rendering.runs import run_table
 from trackside.cli.run_choice import RunChoice, choice_options
-from trackside.cli.terminal import Terminal, now
+from trackside.cli.terminal import Terminal
 from trackside.client.listing import list_runs
 from trackside_protos.runs.v1.run_pb2 import Run
 
@@ -53,7 +53,9 @@ def runs(  # one for each option
         Run,
         shown,
         name_of=lambda run: run.run_id,
-        table=lambda to, wide: run_table(shown, now(), to.paint, wide=wide, width=to.width),
+        table=lambda to, wide: run_table(
+            shown, connection.now(), to.paint, wide=wide, width=to.width
+        ),
         when_empty="No runs. `--all` shows everyone's, in every state.",
     ).write(output, no_pager=no_pager)
     if len(found) > limit:

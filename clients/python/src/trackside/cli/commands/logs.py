@@ -1,6 +1,7 @@
 """`trackside logs`: a run's log, and what is new in it."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import wraps
 from typing import Any, Final
@@ -11,6 +12,7 @@ from trackside.cli.formats import json_line, plain
 from trackside.cli.option_types import MOMENT
 from trackside.cli.options import run_argument, server_option
 from trackside.cli.parameters import context_of
+from trackside.cli.quantities import Moment
 from trackside.cli.reach import connect
 from trackside.cli.rendering.log import LogText, RawLog
 from trackside.cli.terminal import Terminal
@@ -24,7 +26,6 @@ from trackside_protos.logs.v1.logs_service_pb2 import LogFilter
 from trackside_protos.runs.v1.run_pb2 import Run
 
 _LEVELS: Final = ("debug", "info", "warning", "error", "critical")
-_FIELDS: Final = ("level", "streams", "task", "context", "text", "since", "until")
 
 _FILTERS: Final = (
     click.option(
@@ -43,38 +44,44 @@ _FILTERS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _LineChoice:
+    """The lines that somebody wants to see."""
+
+    level: str | None
+    streams: tuple[str, ...]
+    task: str
+    context: tuple[str, ...]
+    text: str
+    since: Moment | None
+    until: Moment | None
+
+    def filter(self, now: datetime) -> LogFilter:
+        return LogFilter(
+            levels=chosen_levels(self.level or ""),
+            streams=self.streams,
+            task_id=self.task,
+            context=context_of(self.context),
+            text=self.text,
+            start_time=timestamp_of(self.since, now),
+            end_time=timestamp_of(self.until, now),
+        )
+
+
+_NAMES: Final = tuple(each.name for each in fields(_LineChoice))
+
+
 def _filter_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose lines; the command gets them as one `chosen`."""
+    """Add the options that choose lines; the command gets them as one `choice`."""
 
     @wraps(function)
     def with_filter(**given: Any) -> Any:  # noqa: ANN401  # whatever the command takes
-        chosen = _filter_of(**{name: given.pop(name) for name in _FIELDS})
-        return function(chosen=chosen, **given)
+        choice = _LineChoice(**{name: given.pop(name) for name in _NAMES})
+        return function(choice=choice, **given)
 
     for option in reversed(_FILTERS):
         with_filter = option(with_filter)
     return with_filter
-
-
-def _filter_of(  # noqa: PLR0913  # one for each option
-    *,
-    level: str | None,
-    streams: tuple[str, ...],
-    task: str,
-    context: tuple[str, ...],
-    text: str,
-    since: datetime | None,
-    until: datetime | None,
-) -> LogFilter:
-    return LogFilter(
-        levels=chosen_levels(level or ""),
-        streams=streams,
-        task_id=task,
-        context=context_of(context),
-        text=text,
-        start_time=timestamp_of(since),
-        end_time=timestamp_of(until),
-    )
 
 
 @click.command()
@@ -96,7 +103,7 @@ def _filter_of(  # noqa: PLR0913  # one for each option
 def logs(  # noqa: PLR0913  # one for each option
     run: str,
     *,
-    chosen: LogFilter,
+    choice: _LineChoice,
     follow: bool,
     tail: int | None,
     timestamps: bool,
@@ -109,7 +116,7 @@ def logs(  # noqa: PLR0913  # one for each option
     Control characters and terminal escapes in it are written out, as `\x1b`; with --raw into
     a file or pipe they are not.
     """
-    if follow and chosen.HasField("end_time"):
+    if follow and choice.until is not None:
         message = "what is followed has no end: give --until or --follow, not both"
         raise click.UsageError(message)
     if raw and output != "table":
@@ -117,6 +124,7 @@ def logs(  # noqa: PLR0913  # one for each option
         raise click.UsageError(message)
     with connect(server) as connection:
         run_id = resolve_run(connection, run)
+        chosen = choice.filter(connection.now())
         if follow:
             batches = _followed(connection, run_id, tail, chosen)
         elif tail is not None:

@@ -14,7 +14,7 @@ from trackside.cli.reach import connect
 from trackside.cli.rendering.runners import runner_table
 from trackside.cli.safe_text import harmless_cell
 from trackside.cli.tables import table
-from trackside.cli.terminal import Terminal, now
+from trackside.cli.terminal import Terminal
 from trackside.client.errors import TracksideError
 from trackside.client.listing import list_runners
 
@@ -33,8 +33,9 @@ def plugins(output: str, server: str | None) -> None:
     terminal = Terminal.of_process()
     form = Format(output)
     installed = [entry for group in _GROUPS for entry in sorted(entry_points(group=group))]
+    connection = connect(server)
     try:
-        with connect(server) as connection:
+        with connection:
             runners = list_runners(connection)
     except TracksideError as error:
         terminal.say(*explanation(error))
@@ -50,7 +51,7 @@ def plugins(output: str, server: str | None) -> None:
         heads = [terminal.paint.text(text, Style.STRONG) for text in ("Installed", "Offered")]
         terminal.show([heads[0], *lines])
         if runners:
-            offered = runner_table(runners, now(), terminal.paint, wide=form.is_wide)
+            offered = runner_table(runners, connection.now(), terminal.paint, wide=form.is_wide)
             terminal.show(["", heads[1], *offered])
 
 

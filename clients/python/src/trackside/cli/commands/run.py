@@ -1,7 +1,6 @@
 """`trackside run`: starts a command, or a sweep of it, as a run."""
 
 import os
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -13,7 +12,7 @@ from trackside.cli.order import Order, Shell
 from trackside.cli.parameters import AssignmentError
 from trackside.cli.reach import connect
 from trackside.cli.submission import submit
-from trackside.client.orders import id_of_order
+from trackside.client.orders import id_of_order, work_directory_of
 from trackside.location import is_on_this_machine
 
 _HELP: Final = """Start COMMAND as a run and follow it to its end.
@@ -78,7 +77,8 @@ def run(
     from_files = variables_of(env_files)
     with connect(server) as connection:
         is_here = is_on_this_machine(connection.location.server)
-        shell = Shell(str(Path.cwd()), os.environ) if is_here else None
+        wanted_folder = ordered["workdir"] or ""
+        shell = Shell(work_directory_of(wanted_folder), os.environ) if is_here else None
         try:
             order = Order(**ordered, from_files=from_files)
             wanted = order.to_run(id_of_order(connection, request_id), shell)

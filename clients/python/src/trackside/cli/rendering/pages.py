@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from trackside.cli.paint import Paint, Style, Text
 from trackside.cli.parameters import labels_text, parameters_text
 from trackside.cli.rendering.children import child_table
@@ -21,7 +19,7 @@ from trackside.cli.rendering.series import figure, series_table
 from trackside.cli.rendering.tasks import node_table, process_table
 from trackside.cli.safe_text import harmless, harmless_cell
 from trackside.cli.tables import Cell, fields
-from trackside.cli.times import ago, is_set, local
+from trackside.cli.times import ago, is_set, when
 from trackside.client.errors import TracksideError
 from trackside.client.log_lines import LogLine
 from trackside.client.states import condition_word, reason_word
@@ -109,10 +107,10 @@ def header_lines(page: RunPage, now: datetime, paint: Paint) -> list[str]:
         ("Engine", harmless(run.engine)),
         ("Workflow", harmless(run.workflow_name)),
         ("External key", harmless(run.external_key)),
-        ("Created", _time(run.create_time, now)),
-        ("Submitted", _time(run.submit_time, now)),
-        ("Started", _time(run.start_time, now)),
-        ("Ended", _time(run.end_time, now)),
+        ("Created", when(run.create_time, now)),
+        ("Submitted", when(run.submit_time, now)),
+        ("Started", when(run.start_time, now)),
+        ("Ended", when(run.end_time, now)),
         ("Duration", duration_text(run)),
         ("Protected", "stays IDLE until a user ends it" if run.termination_protection else ""),
         ("Parameters", parameters_text(run.parameters)),
@@ -148,10 +146,6 @@ def _parent(page: RunPage) -> str:
     if page.parent is None:
         return page.run.parent_run_id
     return f"{page.parent.run_id} ({harmless(page.parent.name)})"
-
-
-def _time(time: Timestamp, now: datetime) -> str:
-    return f"{ago(time, now)} ({local(time)})" if is_set(time) else ""
 
 
 def result_text(result: ResultSummary) -> str:

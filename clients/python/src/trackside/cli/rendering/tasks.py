@@ -11,10 +11,10 @@ from trackside.cli.tables import Cell, fields, table
 from trackside.cli.times import (
     ago,
     is_set,
-    local,
     seconds_between,
     seconds_of,
     span,
+    when,
 )
 from trackside.client.sizes import size_text
 from trackside.client.states import task_state_word, task_wait_word
@@ -142,10 +142,10 @@ def task_page(run_id: str, task: Task, now: datetime, paint: Paint) -> list[str]
                 ("State", task_state_text(task, paint)),
                 ("Engine's word", harmless(task.engine_state)),
                 ("Message", harmless(task.message)),
-                ("Created", _time(task, "create_time", now)),
-                ("Submitted", _time(task, "submit_time", now)),
-                ("Started", _time(task, "start_time", now)),
-                ("Ended", _time(task, "end_time", now)),
+                ("Created", when(task.create_time, now)),
+                ("Submitted", when(task.submit_time, now)),
+                ("Started", when(task.start_time, now)),
+                ("Ended", when(task.end_time, now)),
                 ("Duration", task_duration_text(task)),
                 ("Part of task", harmless(task.parent_task_id)),
                 ("Scope", harmless(task.scope_path)),
@@ -163,11 +163,6 @@ def task_page(run_id: str, task: Task, now: datetime, paint: Paint) -> list[str]
         lines += ["", paint.text("Script", Style.STRONG)]
         lines += [f"  {harmless(line)}" for line in task.script.splitlines()]
     return lines
-
-
-def _time(task: Task, name: str, now: datetime) -> str:
-    time = getattr(task, name)
-    return f"{ago(time, now)} ({local(time)})" if is_set(time) else ""
 
 
 def _attempts(attempts: Sequence[TaskAttempt], paint: Paint) -> list[str]:

@@ -135,6 +135,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_OFFSET_BEYOND_END: _ErrorReason.ValueType  # 40
     """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
+    ERROR_REASON_RUN_CHANGED: _ErrorReason.ValueType  # 44
+    """The run is not as the caller expected, as somebody else has changed it meanwhile; nothing was
+    changed: `ABORTED`, metadata `path`, for example `notes`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The machine-readable reasons of errors.
@@ -257,4 +261,8 @@ connection may reach that.
 """
 ERROR_REASON_OFFSET_BEYOND_END: ErrorReason.ValueType  # 40
 """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
+ERROR_REASON_RUN_CHANGED: ErrorReason.ValueType  # 44
+"""The run is not as the caller expected, as somebody else has changed it meanwhile; nothing was
+changed: `ABORTED`, metadata `path`, for example `notes`.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -87,7 +87,7 @@ class _ConditionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Conditi
     CONDITION_KIND_KILLING: _ConditionKind.ValueType  # 3
     """A kill was accepted and is not confirmed yet."""
     CONDITION_KIND_CLOCK_SKEW: _ConditionKind.ValueType  # 4
-    """The producer's clock is more than a minute off the server's."""
+    """The clock of a producer is more than a minute off the server's; the message says how much."""
 
 class ConditionKind(_ConditionKind, metaclass=_ConditionKindEnumTypeWrapper):
     """Which fact a condition states."""
@@ -101,7 +101,7 @@ CONDITION_KIND_STALLED: ConditionKind.ValueType  # 2
 CONDITION_KIND_KILLING: ConditionKind.ValueType  # 3
 """A kill was accepted and is not confirmed yet."""
 CONDITION_KIND_CLOCK_SKEW: ConditionKind.ValueType  # 4
-"""The producer's clock is more than a minute off the server's."""
+"""The clock of a producer is more than a minute off the server's; the message says how much."""
 Global___ConditionKind: _TypeAlias = ConditionKind  # noqa: Y015
 
 class _StateReason:

@@ -214,6 +214,7 @@ class UpdateRunRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     ADDED_TAGS_FIELD_NUMBER: _builtins.int
     REMOVED_TAGS_FIELD_NUMBER: _builtins.int
+    EXPECTED_RUN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def run(self) -> _run_pb2.Run:
         """The new values, and the run's id."""
@@ -236,6 +237,13 @@ class UpdateRunRequest(_message.Message):
         64, not together with `tags` in the mask.
         """
 
+    @_builtins.property
+    def expected_run(self) -> _run_pb2.Run:
+        """The values from which the caller went out. A field of the mask that has neither this value
+        now nor the new one was changed by somebody else meanwhile: then nothing is changed. Fields
+        that the mask does not name do not count. Absent: whatever the values are now.
+        """
+
     def __init__(
         self,
         *,
@@ -243,10 +251,11 @@ class UpdateRunRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         added_tags: _abc.Iterable[_builtins.str] | None = ...,
         removed_tags: _abc.Iterable[_builtins.str] | None = ...,
+        expected_run: _run_pb2.Run | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run", "update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expected_run", b"expected_run", "run", b"run", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_tags", b"added_tags", "removed_tags", b"removed_tags", "run", b"run", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_tags", b"added_tags", "expected_run", b"expected_run", "removed_tags", b"removed_tags", "run", b"run", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -920,29 +929,39 @@ Global___ListChangesResponse: _TypeAlias = ListChangesResponse  # noqa: Y015
 
 @_typing.final
 class ReportRunRequest(_message.Message):
-    """Carries one batch of reports."""
+    """Carries one batch of reports, or the time of the sender's clock."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BATCH_FIELD_NUMBER: _builtins.int
     REPORTS_FIELD_NUMBER: _builtins.int
+    CLOCK_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def batch(self) -> _batch_pb2.Batch:
-        """Which batch of which producer."""
+        """Which batch of which producer. Absent with `clock_time`."""
 
     @_builtins.property
     def reports(self) -> _containers.RepeatedCompositeFieldContainer[_report_pb2.RunReport]:
         """At most 1,000 reports, in order."""
+
+    @_builtins.property
+    def clock_time(self) -> _timestamp_pb2.Timestamp:
+        """What the sender's clock shows now, in a request of its own without a batch: the first of a
+        stream, and one more whenever the clock has jumped. Not acknowledged. Runs of which batches
+        follow get the condition `CLOCK_SKEW` where it is more than a minute off the server's.
+        Optional: without it a clock is noticed only where reports come from the future.
+        """
 
     def __init__(
         self,
         *,
         batch: _batch_pb2.Batch | None = ...,
         reports: _abc.Iterable[_report_pb2.RunReport] | None = ...,
+        clock_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "clock_time", b"clock_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "reports", b"reports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "clock_time", b"clock_time", "reports", b"reports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -187,7 +187,8 @@ class RunsServiceServicer:
         """Changes what people may change of a run. Idempotent.
 
         Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed, and when the
-        run would have too many tags.
+        run would have too many tags; with `ABORTED`, reason `RUN_CHANGED`, when it is not as
+        `expected_run` says: then get the run, decide again and send another request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,7 +53,8 @@ class RunsServiceStub:
     """Changes what people may change of a run. Idempotent.
 
     Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed, and when the
-    run would have too many tags.
+    run would have too many tags; with `ABORTED`, reason `RUN_CHANGED`, when it is not as
+    `expected_run` says: then get the run, decide again and send another request.
     """
     CloseRun: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.CloseRunRequest, _runs_service_pb2.CloseRunResponse]
     """Closes a parent to new children. It ends when all of them have ended. Idempotent.
@@ -180,7 +181,8 @@ class RunsServiceAsyncStub(RunsServiceStub):
     """Changes what people may change of a run. Idempotent.
 
     Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed, and when the
-    run would have too many tags.
+    run would have too many tags; with `ABORTED`, reason `RUN_CHANGED`, when it is not as
+    `expected_run` says: then get the run, decide again and send another request.
     """
     CloseRun: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.CloseRunRequest, _runs_service_pb2.CloseRunResponse]  # type: ignore[assignment]
     """Closes a parent to new children. It ends when all of them have ended. Idempotent.
@@ -328,7 +330,8 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes what people may change of a run. Idempotent.
 
         Fails with `INVALID_ARGUMENT` for a path of the mask that cannot be changed, and when the
-        run would have too many tags.
+        run would have too many tags; with `ABORTED`, reason `RUN_CHANGED`, when it is not as
+        `expected_run` says: then get the run, decide again and send another request.
         """
 
     @_abc_1.abstractmethod

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trackside/servers/v1/servers_service.proto\x12\x14trackside.servers.v1\"\x12\n\x10GetServerRequest\"A\n\x11GetServerResponse\x12,\n\x06server\x18\x01 \x01(\x0b\x32\x1c.trackside.servers.v1.Server\"\x82\x02\n\x06Server\x12\x11\n\tserver_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12>\n\taddresses\x18\x03 \x03(\x0b\x32+.trackside.servers.v1.Server.AddressesEntry\x12\x34\n\ndurability\x18\x04 \x01(\x0e\x32 .trackside.servers.v1.Durability\x12\r\n\x05store\x18\x05 \x01(\t\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\x0c\n\x04role\x18\x07 \x01(\t\x1a\x30\n\x0e\x41\x64\x64ressesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*=\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44URABILITY_FULL\x10\x01\x32n\n\x0eServersService\x12\\\n\tGetServer\x12&.trackside.servers.v1.GetServerRequest\x1a\'.trackside.servers.v1.GetServerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trackside/servers/v1/servers_service.proto\x12\x14trackside.servers.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetServerRequest\"s\n\x11GetServerResponse\x12,\n\x06server\x18\x01 \x01(\x0b\x32\x1c.trackside.servers.v1.Server\x12\x30\n\x0c\x63urrent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x82\x02\n\x06Server\x12\x11\n\tserver_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12>\n\taddresses\x18\x03 \x03(\x0b\x32+.trackside.servers.v1.Server.AddressesEntry\x12\x34\n\ndurability\x18\x04 \x01(\x0e\x32 .trackside.servers.v1.Durability\x12\r\n\x05store\x18\x05 \x01(\t\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\x0c\n\x04role\x18\x07 \x01(\t\x1a\x30\n\x0e\x41\x64\x64ressesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*=\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44URABILITY_FULL\x10\x01\x32n\n\x0eServersService\x12\\\n\tGetServer\x12&.trackside.servers.v1.GetServerRequest\x1a\'.trackside.servers.v1.GetServerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,16 +34,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SERVER_ADDRESSESENTRY']._loaded_options = None
   _globals['_SERVER_ADDRESSESENTRY']._serialized_options = b'8\001'
-  _globals['_DURABILITY']._serialized_start=416
-  _globals['_DURABILITY']._serialized_end=477
-  _globals['_GETSERVERREQUEST']._serialized_start=68
-  _globals['_GETSERVERREQUEST']._serialized_end=86
-  _globals['_GETSERVERRESPONSE']._serialized_start=88
-  _globals['_GETSERVERRESPONSE']._serialized_end=153
-  _globals['_SERVER']._serialized_start=156
-  _globals['_SERVER']._serialized_end=414
-  _globals['_SERVER_ADDRESSESENTRY']._serialized_start=366
-  _globals['_SERVER_ADDRESSESENTRY']._serialized_end=414
-  _globals['_SERVERSSERVICE']._serialized_start=479
-  _globals['_SERVERSSERVICE']._serialized_end=589
+  _globals['_DURABILITY']._serialized_start=499
+  _globals['_DURABILITY']._serialized_end=560
+  _globals['_GETSERVERREQUEST']._serialized_start=101
+  _globals['_GETSERVERREQUEST']._serialized_end=119
+  _globals['_GETSERVERRESPONSE']._serialized_start=121
+  _globals['_GETSERVERRESPONSE']._serialized_end=236
+  _globals['_SERVER']._serialized_start=239
+  _globals['_SERVER']._serialized_end=497
+  _globals['_SERVER_ADDRESSESENTRY']._serialized_start=449
+  _globals['_SERVER_ADDRESSESENTRY']._serialized_end=497
+  _globals['_SERVERSSERVICE']._serialized_start=562
+  _globals['_SERVERSSERVICE']._serialized_end=672
 # @@protoc_insertion_point(module_scope)
