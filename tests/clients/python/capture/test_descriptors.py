@@ -1,10 +1,13 @@
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from support.small_disk import small_disk
 from trackside.capture.descriptors import CapturedDescriptor, CaptureError
 from trackside.capture.masking import Masker
 
@@ -117,5 +120,30 @@ def test_a_terminal_stays_one(tmp_path: Path) -> None:
     assert is_terminal
     assert [line.message for line in lines] == ["hello"]
     assert os.read(outer, 100) == b"hello\r\n"
+    assert captured.complaint == ""
     os.close(outer)
     os.close(inner)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_is_missing_is_complained_of(*, is_terminal: bool, tmp_path: Path) -> None:
+    outer, inner = os.openpty() if is_terminal else os.pipe()
+    with small_disk(tmp_path) as disk:
+        captured = CapturedDescriptor(inner, disk, Masker([]))
+        # Drained, so that whoever writes need not wait for ever.
+        reader = threading.Thread(target=_drain, args=[outer])
+        reader.start()
+        for _ in range(60):
+            os.write(inner, b"y" * 100_000 + b"\n")
+        captured.stop()
+        os.close(inner)
+        reader.join()
+        os.close(outer)
+
+    assert "No space left on device" in captured.complaint
+
+
+def _drain(descriptor: int) -> None:
+    with contextlib.suppress(OSError):  # what a terminal says at its end
+        while os.read(descriptor, 1 << 16):
+            pass

@@ -1,6 +1,7 @@
 """Copies what goes to a file descriptor, of this process and of its children, into a file."""
 
 import contextlib
+import errno
 import os
 import select
 import subprocess
@@ -29,10 +30,12 @@ _PUNCH_HOLE_KEEP_SIZE: Final = 3
 # children. The file has no name any more when the shell has ended. Interrupts are ignored, for
 # they are meant for the program, whose last words are to be seen. What it complains of, such as a
 # full disk, comes back through a pipe, of which the end says that everything was copied.
-_START: Final = """
+_FILE: Final = "/dev/fd/9"
+_START: Final = f"""
 trap '' INT QUIT TERM HUP
-exec 8<&0 9>>"$1" && rm -f -- "$1" && { tee -a /dev/fd/9 <&8 & }
+exec 8<&0 9>>"$1" && rm -f -- "$1" && {{ tee -a {_FILE} <&8 & }}
 """
+_END_OF_TERMINAL: Final = os.strerror(errno.EIO).encode()
 
 
 class CaptureError(Exception):
@@ -56,6 +59,8 @@ class CapturedDescriptor:
         self._cutter = LineCutter()
         self._offset = self._freed = 0
         self._shown = b""
+        self._said = b""
+        self._is_terminal = os.isatty(descriptor)
         self._next_progress = 0.0
         self.complaint: str = ""
         """What the copying has to complain of; then some of what was written is missing."""
@@ -100,7 +105,7 @@ class CapturedDescriptor:
             self._file = os.open(path, flags, 0o600)
             undo.callback(os.close, self._file)
             undo.callback(path.unlink, missing_ok=True)
-            source, sink = _terminal(self._saved) if os.isatty(self._saved) else os.pipe()
+            source, sink = _terminal(self._saved) if self._is_terminal else os.pipe()
             undo.callback(os.close, source)
             undo.callback(os.close, sink)
             self._done, held = os.pipe()
@@ -112,6 +117,7 @@ class CapturedDescriptor:
                 stdin=source,
                 stdout=self._saved,
                 stderr=held,
+                env={**os.environ, "LC_ALL": "C"},  # in which its complaints are understood
                 check=True,
             )
             os.dup2(sink, self._descriptor)
@@ -121,11 +127,23 @@ class CapturedDescriptor:
 
     def _has_ended(self) -> bool:
         """Say whether all was copied; take up what the copying complains of."""
+        has_ended = False
         with contextlib.suppress(BlockingIOError):
             while text := os.read(self._done, _LONGEST_COMPLAINT):
-                self.complaint = self.complaint or text.decode(errors="replace").strip()
-            return True
-        return False
+                self._said += text
+            has_ended = True
+        *lines, self._said = self._said.split(b"\n")  # of which one may come in parts
+        if has_ended:
+            lines.append(self._said)
+        for line in lines:
+            if not self._is_end_of_terminal(line):
+                self.complaint = self.complaint or line.decode(errors="replace").strip()
+        return has_ended
+
+    def _is_end_of_terminal(self, complaint: bytes) -> bool:
+        """Say whether this is how Linux tells that nobody has a terminal open any more (pty(7))."""
+        is_of_reading = _FILE.encode() not in complaint
+        return self._is_terminal and is_of_reading and complaint.endswith(_END_OF_TERMINAL)
 
     def _take_up(self) -> list[Line]:
         self._has_ended()
