@@ -8,6 +8,7 @@ from trackside_runs.estimates import (
     elapsed_ms,
     median_of,
     parent_estimate,
+    percent_done,
     remaining_ms,
     run_estimate,
     scope_estimate,
@@ -144,6 +145,34 @@ def test_several_outermost_scopes_count_alike() -> None:
 def test_without_a_total_nothing_is_known() -> None:
     assert run_estimate([(scope("step", 7, None), items(1, 1, 1))]) == Estimate()
     assert run_estimate([]) == Estimate()
+
+
+def test_a_run_that_broke_off_is_as_far_as_it_had_gone_through_its_scopes() -> None:
+    done = percent_done(
+        [scope("variant", 1, 3, ended=True), scope("variant/fold", 3, 5, ended=True)]
+    )
+
+    assert done == pytest.approx(100 * 1.6 / 3)
+
+
+def test_what_had_ended_before_a_run_broke_off_counts_whole() -> None:
+    enough = scope("search", 3, 100, ended=True)
+    later = scope("fit", 1, 4, ended=True)
+    later.start_time.FromMilliseconds(9_000)
+    later.end_time.FromMilliseconds(9_500)
+
+    assert percent_done([enough, later]) == pytest.approx(62.5)
+    assert percent_done([enough, later, scope("note", 0, None)]) == pytest.approx(62.5)
+
+
+def test_an_inner_round_that_was_gone_through_is_no_item_of_the_outer_one_yet() -> None:
+    rounds = [scope("variant", 1, 2, ended=True), scope("variant/fold", 5, 5, ended=True)]
+
+    assert percent_done(rounds) == pytest.approx(50)
+
+
+def test_without_a_total_nobody_knows_how_far_a_run_came() -> None:
+    assert percent_done([scope("step", 7, None)]) is None
 
 
 def test_a_parent_is_as_far_as_its_children_on_average() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from support.runs import COMPLETED, RUNNING, Cluster, Server, at, scope, state
+from support.runs import COMPLETED, FAILED, RUNNING, Cluster, Server, at, scope, state
 from trackside_protos.runs.v1 import run_pb2
 
 
@@ -41,6 +41,32 @@ async def test_nested_scopes_are_counted_together(server: Server) -> None:
 
 async def test_a_completed_run_is_all_done(server: Server) -> None:
     run = await server.create()
+    await server.report(run.run_id, state(RUNNING), scope("fold", 1, 5))
+
+    await server.report(run.run_id, state(COMPLETED))
+
+    assert (await server.get(run.run_id)).progress.percent == 100
+
+
+@pytest.mark.parametrize("is_one_batch", [True, False])
+async def test_a_run_that_broke_off_is_as_far_as_it_came(
+    server: Server, *, is_one_batch: bool
+) -> None:
+    run = await server.create()
+    await server.report(run.run_id, state(RUNNING), scope("fold", 1, 5))
+    ended = scope("fold", 2, 5)
+    ended.scope.end_time.GetCurrentTime()
+    told = [ended, state(FAILED)]
+
+    for reports in [told] if is_one_batch else [[each] for each in told]:
+        await server.report(run.run_id, *reports)
+
+    progress = (await server.get(run.run_id)).progress
+    assert (progress.percent, progress.HasField("remaining_duration")) == (40, False)
+
+
+async def test_a_protected_run_that_completed_its_work_is_all_done(server: Server) -> None:
+    run = await server.create(run_pb2.Run(termination_protection=True))
     await server.report(run.run_id, state(RUNNING), scope("fold", 1, 5))
 
     await server.report(run.run_id, state(COMPLETED))

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -112,17 +113,36 @@ def run_estimate(scopes: Sequence[tuple[Scope, Items]]) -> Estimate:
     current item that the scopes inside tell. The remaining time is that of all items of the
     innermost open counting scope, those of further rounds included.
     """
-    counting = {scope.path: scope for scope, _ in scopes if scope.HasField("total_count")}
+    counting = _counting(scope for scope, _ in scopes)
     memories = {scope.path: items for scope, items in scopes}
-    outermost = [path for path in counting if not _nearest(path, counting)]
-    parts = [_fraction(counting[path], counting) for path in outermost]
-    percent = 100 * sum(parts) / len(parts) if parts else None
-    open_paths = [path for path in counting if not counting[path].HasField("end_time")]
+    over = {path for path, scope in counting.items() if scope.HasField("end_time")}
+    percent = _percent_of_run(counting, over)
+    open_paths = [path for path in counting if path not in over]
     if not open_paths:
         return Estimate(percent)
     innermost = max(reversed(open_paths), key=lambda path: path.count("/"))
     left = _left(innermost, counting)
     return Estimate(percent, remaining_ms(memories[innermost].durations_ms, left=left))
+
+
+def percent_done(scopes: Sequence[Scope]) -> float | None:
+    """Return how far a run came that did not complete; None if nothing tells.
+
+    Its end ended the scopes that it was in as well, and these count by what they had gone
+    through. A scope that others have followed is over, however few of its items were wanted.
+    """
+    counting = _counting(scopes)
+    latest_begin = max((scope.start_time.ToNanoseconds() for scope in scopes), default=0)
+    over = {
+        path
+        for path, scope in counting.items()
+        if scope.HasField("end_time")
+        and (
+            scope.completed_count >= scope.total_count
+            or scope.end_time.ToNanoseconds() <= latest_begin
+        )
+    }
+    return _percent_of_run(counting, over)
 
 
 def parent_estimate(
@@ -162,13 +182,23 @@ def _share(part: float, whole: int) -> float:
     return min(1.0, max(0.0, part / whole)) if whole > 0 else 1.0
 
 
-def _fraction(scope: Scope, counting: Mapping[str, Scope]) -> float:
-    if scope.HasField("end_time"):
+def _counting(scopes: Iterable[Scope]) -> Mapping[str, Scope]:
+    return {scope.path: scope for scope in scopes if scope.HasField("total_count")}
+
+
+def _percent_of_run(counting: Mapping[str, Scope], over: AbstractSet[str]) -> float | None:
+    outermost = [path for path in counting if not _nearest(path, counting)]
+    parts = [_fraction(counting[path], counting, over) for path in outermost]
+    return 100 * sum(parts) / len(parts) if parts else None
+
+
+def _fraction(scope: Scope, counting: Mapping[str, Scope], over: AbstractSet[str]) -> float:
+    if scope.path in over:
         return 1.0
     inside = [
-        _fraction(inner, counting)
+        _fraction(inner, counting, over)
         for path, inner in counting.items()
-        if not inner.HasField("end_time") and _nearest(path, counting) == scope.path
+        if path not in over and _nearest(path, counting) == scope.path
     ]
     return _share(scope.completed_count + max(inside, default=0.0), scope.total_count)
 

@@ -10,7 +10,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trackside_protos.runs.v1 import run_pb2, run_state_pb2, task_pb2
-from trackside_runs import estimates, offers, parents
+from trackside_runs import estimates, offers, parents, scopes
 from trackside_runs.record import RunRecord
 from trackside_runs.states import (
     ENDED_RUN_STATES,
@@ -192,10 +192,8 @@ def _end_work(ledger: Ledger, record: RunRecord, move: Move) -> None:
     record.clear_conditions(
         _Condition.CONDITION_KIND_DISCONNECTED, _Condition.CONDITION_KIND_STALLED
     )
-    run = record.message
-    run.progress.ClearField("remaining_duration")
-    if run.state == _State.RUN_STATE_COMPLETED and run.progress.HasField("percent"):
-        run.progress.percent = 100.0
+    ended_as = record.message.outcome or record.message.state
+    scopes.note_end(ledger, record, is_completed=ended_as == _State.RUN_STATE_COMPLETED)
     abort_open_tasks(ledger, record)
     ledger.agents.release(record, is_let_off=not move.is_forced)
     _forget_secrets(ledger, record)

@@ -55,6 +55,17 @@ def refresh_progress(ledger: Ledger, record: RunRecord) -> None:
         record.message.progress.message = latest.scope.message
 
 
+def note_end(ledger: Ledger, record: RunRecord, *, is_completed: bool) -> None:
+    """Set how far a run came that has ended just now; a parent's children tell that of it."""
+    progress = record.message.progress
+    progress.ClearField("remaining_duration")
+    if is_completed and progress.HasField("percent"):
+        progress.percent = 100.0
+    elif record.facts.scope_count and not record.message.is_parent:
+        scopes = [entry.scope for entry in ledger.scopes(record).newest()]
+        note_estimate(progress, estimates.Estimate(estimates.percent_done(scopes)))
+
+
 def note_estimate(progress: run_pb2.Progress, estimate: estimates.Estimate) -> None:
     """Set the percent and the remaining time; what is not known is absent."""
     progress.ClearField("percent")
