@@ -1,19 +1,20 @@
 """The run directory: what a service knows of runs that are not its own.
 
 A small local copy, fed by a resumable watch of RunsService: who owns a run, who may see it,
-whether it is sealed. A miss asks once. The copy is kept in the service's own store, so that
-known runs are known while RunsService is away.
+whether it is sealed; and which tokens are revoked. A miss asks once. The copy is kept in the
+service's own store, so that what was known is known while RunsService is away.
 """
 
 import asyncio
 import contextlib
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, Table, select
+from sqlalchemy import BigInteger, Connection, Table, delete, select
 from sqlmodel import Field, SQLModel
 
 from trackside_journal.database import Database
@@ -23,6 +24,7 @@ from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_protos.watches.v1 import watch_start_pb2
 from trackside_serving.errors import RunDeletedError, RunNotFoundError, ServiceError
 from trackside_serving.identity import Caller, may_see
+from trackside_serving.revocations import Revocation, Revocations, revocation_of
 
 _LOG: Final = logging.getLogger(__name__)
 _CACHED_ENTRIES: Final = 10_000
@@ -59,6 +61,24 @@ class DirectoryCursorColumns(SQLModel):
     cursor: str
 
 
+class RevocationColumns(SQLModel):
+    """The columns of a service's `revocation` table; see `Revocation`."""
+
+    token_id: str = Field(primary_key=True, max_length=16)
+    subject: str = Field(primary_key=True)
+    latest_issue_ms: int = Field(sa_type=BigInteger)
+    expire_ms: int = Field(sa_type=BigInteger)
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryTables:
+    """The tables in which a service keeps its copy."""
+
+    directory: Table
+    cursor: Table
+    revocation: Table
+
+
 @dataclass(frozen=True, slots=True)
 class RunEntry:
     """What is known of a run."""
@@ -73,10 +93,11 @@ class RunEntry:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryWork:
-    """A work for the service's committer: store entries, and the cursor after them."""
+    """A work for the service's committer: store what was told, and the cursor after it."""
 
     entries: Sequence[RunEntry]
     cursor: str
+    revocations: Sequence[Revocation] = ()
 
 
 class RunDirectory:
@@ -86,15 +107,17 @@ class RunDirectory:
         self,
         *,
         database: Database,
-        table: Table,
-        cursor_table: Table,
+        tables: DirectoryTables,
+        revocations: Revocations,
         watch: WatchDirectory,
         commit: Callable[[DirectoryWork], Awaitable[object]],
         on_change: Callable[[RunEntry], None],
     ) -> None:
         self._database = database
-        self._table = table
-        self._cursor_table = cursor_table
+        self._table = tables.directory
+        self._cursor_table = tables.cursor
+        self._revocation_table = tables.revocation
+        self._revocations = revocations
         self._watch = watch
         self._commit = commit
         self._on_change = on_change
@@ -102,8 +125,13 @@ class RunDirectory:
         self._asking: dict[str, asyncio.Task[RunEntry]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to follow RunsService."""
+    async def start(self) -> None:
+        """Return when all revocations are known that were told before, and follow RunsService.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
+        await self._recall()
         self._task = asyncio.create_task(self._follow(), name="run-directory")
 
     async def close(self) -> None:
@@ -166,6 +194,12 @@ class RunDirectory:
                     for entry in work.entries
                 ],
             )
+        if work.revocations:
+            table = self._revocation_table
+            connection.execute(delete(table).where(table.c.expire_ms <= time.time() * 1000))
+            connection.execute(
+                upsert(connection, table), [asdict(each) for each in work.revocations]
+            )
         if work.cursor:
             connection.execute(
                 upsert(connection, self._cursor_table),
@@ -213,7 +247,7 @@ class RunDirectory:
             await self._commit(DirectoryWork((), _NO_CURSOR))
 
     async def _follow_once(self) -> None:
-        cursor = await self._database.read(self._select_cursor)
+        cursor = await self._recall()
         start = watch_start_pb2.WatchStart()
         if cursor and cursor != _NO_CURSOR:
             start.cursor = cursor
@@ -226,9 +260,11 @@ class RunDirectory:
 
     async def _take(self, response: runs_service_pb2.WatchRunDirectoryResponse) -> None:
         entries = _entries(response)
-        if not entries and not response.caught_up:
+        revocations = [revocation_of(message) for message in response.revocations]
+        if not entries and not revocations and not response.caught_up:
             return  # a bookmark is not worth a transaction
-        await self._commit(DirectoryWork(entries, response.cursor))
+        self._revocations.add(revocations)
+        await self._commit(DirectoryWork(entries, response.cursor, revocations))
         for entry in entries:
             self._remember(entry)
             self._on_change(entry)
@@ -247,6 +283,21 @@ class RunDirectory:
             )
         ).one_or_none()
         return None if row is None else RunEntry(*row)
+
+    async def _recall(self) -> str | None:
+        """Learn every revocation that is stored, and return the cursor of before.
+
+        Before each watch: another replica, with which we share the store, may have been told
+        of some and have moved the cursor behind them.
+        """
+        cursor = await self._database.read(self._select_cursor)
+        self._revocations.add(await self._database.read(self._select_revocations))
+        return cursor
+
+    def _select_revocations(self, connection: Connection) -> list[Revocation]:
+        c = self._revocation_table.c
+        found = connection.execute(select(c.token_id, c.subject, c.latest_issue_ms, c.expire_ms))
+        return [Revocation(*row) for row in found]
 
     def _select_cursor(self, connection: Connection) -> str | None:
         return connection.execute(select(self._cursor_table.c.cursor)).scalar_one_or_none()

@@ -17,6 +17,7 @@ from trackside_runs.listing import RunLists
 from trackside_runs.output_reads import OutputReads
 from trackside_runs.part_calls import PartCalls
 from trackside_runs.registry import Change, ReportBatch, Work
+from trackside_runs.revocation_calls import RevocationCalls
 from trackside_runs.run_calls import RunCalls
 from trackside_runs.state_meanings import state_graph
 from trackside_runs.storage import deletion as deletions
@@ -40,6 +41,7 @@ class RunsServicer:
         tasks: TaskLists,
         desk: ControlDesk,
         reads: OutputReads,
+        revocations: RevocationCalls,
         lost_after_seconds: float,
     ) -> None:
         self._database = database
@@ -49,6 +51,7 @@ class RunsServicer:
         self._tasks = tasks
         self._desk = desk
         self._reads = reads
+        self._revocations = revocations
         self._lost_after_seconds = lost_after_seconds
         self._access = RunAccess(database)
         self._runs = RunCalls(
@@ -67,6 +70,7 @@ class RunsServicer:
         return {
             **self._runs.handlers,
             **self._parts.handlers,
+            **self._revocations.handlers,
             "ListRuns": self.list_runs,
             "ReadOutput": self.read_output,
             "ReportRun": self.report_run,
@@ -140,7 +144,9 @@ class RunsServicer:
             requests.require_run_id(request.run_id)
             yield await self._watches.directory_entry(request.run_id)
             return
-        async for response in self._watches.watch_directory(request.start, call):
+        async for response in self._watches.watch_directory(
+            request.start, call, with_runs=not request.revocations_only
+        ):
             yield response
 
     # What the other services tell.

@@ -17,7 +17,7 @@ from trackside_runs.clock import ClockMs
 from trackside_runs.registry import Change, Work
 from trackside_runs.rounds import Rounds
 from trackside_runs.silences import Silences
-from trackside_runs.storage import deletion, tables
+from trackside_runs.storage import deletion, revocations, tables
 from trackside_runs.storage.ledger import Ledger
 
 _LOOK_SECONDS: Final = 1.0
@@ -59,7 +59,7 @@ class Watchman:
             self.look, name="watchman", every=_LOOK_SECONDS, on_outage=self._note_outage
         )
         self._forgetting = Rounds(
-            self.forget_old_changes, name="forgetting of old changes", every=_FORGET_SECONDS
+            self.forget, name="forgetting of what is old", every=_FORGET_SECONDS
         )
         self._purging = Rounds(self.purge_deleted, name="purging", every=_PURGE_SECONDS)
 
@@ -96,6 +96,18 @@ class Watchman:
                 await self._committer.commit(
                     Change(run_ids, lambda ledger, ids=run_ids: silence.look_at(ledger, ids))
                 )
+
+    async def forget(self) -> None:
+        """Drop whatever is kept for some time only."""
+        await self.forget_old_changes()
+        await self.forget_expired_revocations()
+
+    async def forget_expired_revocations(self) -> None:
+        """Drop the revocations of tokens that have expired, all of them."""
+        now_ms = self._clock_ms()
+        await self._committer.commit(
+            Change((), lambda ledger: revocations.forget_expired(ledger.connection, now_ms))
+        )
 
     async def forget_old_changes(self) -> None:
         """Drop the changes of runs that were sealed long ago; states, tasks and scopes stay."""

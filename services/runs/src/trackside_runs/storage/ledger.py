@@ -35,6 +35,7 @@ from trackside_runs.storage.figure_book import FigureBook
 from trackside_runs.storage.notices import (
     AGENTS_TOPIC,
     DIRECTORY_TOPIC,
+    REVOCATIONS_TOPIC,
     RUN_KIND,
     Entry,
     IsWatched,
@@ -42,6 +43,7 @@ from trackside_runs.storage.notices import (
     seal_notices,
 )
 from trackside_runs.storage.part_book import PartBook, detail_row
+from trackside_runs.storage.revocations import RevocationBook
 from trackside_runs.storage.run_store import IDS_A_QUERY
 from trackside_runs.storage.scope_book import ScopeBook
 from trackside_runs.storage.task_book import TaskBook
@@ -73,6 +75,7 @@ class Ledger:
         self.now_ms = now_ms
         self.silences = silences
         self.agents = AgentBook(connection)
+        self.revocations = RevocationBook(connection)
         self.advanced_parents: set[str] = set()
         """The parents whose children's progress is to be added up again."""
         self._now = Timestamp()
@@ -243,6 +246,7 @@ class Ledger:
                 self._note_advance(record)
                 self.change_run(record)
         first = self._take_positions()
+        self.revocations.write(first + len(self._entries))
         self._write_changes()
         self._write_removals()
         self._write_runs()
@@ -251,7 +255,7 @@ class Ledger:
         for book in self._parts.values():
             book.write()
         self.agents.write(first)
-        return self._notices(is_watched) if self._entries else []
+        return self._notices(first, is_watched) if first else []
 
     def _note_elapsed(self, run: run_pb2.Run) -> None:
         """Say how long a run at work has taken; who shows the change lets it go on counting."""
@@ -276,8 +280,11 @@ class Ledger:
     # Writing.
 
     def _take_positions(self) -> int:
-        """Give every change its place in the list and return the first; locks the list's head."""
-        count = len(self._entries)
+        """Give every change its place in the list and return the first; locks the list's head.
+
+        Revocations have the places behind the changes. Without either there is none: 0.
+        """
+        count = len(self._entries) + len(self.revocations)
         if not count:
             return 0
         last: int = self.connection.execute(_ADVANCE, {"count": count}).scalar_one()
@@ -344,12 +351,14 @@ class Ledger:
                 [run_rows.search_row(m) for m in messages],
             )
 
-    def _notices(self, is_watched: IsWatched) -> list[Notice]:
-        notices = change_notices(self._entries, is_watched)
-        previous, last = self._entries[0].position - 1, self._entries[-1].position
+    def _notices(self, first: int, is_watched: IsWatched) -> list[Notice]:
+        previous, last = first - 1, first - 1 + len(self._entries) + len(self.revocations)
+        notices = change_notices(self._entries, previous, last, is_watched)
         notices += seal_notices(self._announced.values())
-        if self._announced:
+        if self._announced or self.revocations:
             notices.append(Notice(DIRECTORY_TOPIC, previous, last, None))
+        if self.revocations:
+            notices.append(Notice(REVOCATIONS_TOPIC, previous, last, None))
         if self.agents.has_work or self.agents.has_requests:
             notices.append(Notice(AGENTS_TOPIC, previous, last, None))
         return notices

@@ -45,7 +45,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     (a cursor that can be served) and `latest`.
     """
     ERROR_REASON_TOKEN_REFUSED: _ErrorReason.ValueType  # 8
-    """No token was sent, or it is wrong, expired or revoked: `UNAUTHENTICATED`."""
+    """No token was sent, or it is wrong or expired: `UNAUTHENTICATED`."""
     ERROR_REASON_NOT_ALLOWED: _ErrorReason.ValueType  # 9
     """The role of the token does not allow the method, or the caller does not own the run:
     `PERMISSION_DENIED`.
@@ -135,6 +135,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_OFFSET_BEYOND_END: _ErrorReason.ValueType  # 40
     """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
+    ERROR_REASON_TOKEN_REVOKED: _ErrorReason.ValueType  # 41
+    """The token was revoked before it expired: `UNAUTHENTICATED`. Another one is needed."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The machine-readable reasons of errors.
@@ -167,7 +169,7 @@ ERROR_REASON_CURSOR_EXPIRED: ErrorReason.ValueType  # 7
 (a cursor that can be served) and `latest`.
 """
 ERROR_REASON_TOKEN_REFUSED: ErrorReason.ValueType  # 8
-"""No token was sent, or it is wrong, expired or revoked: `UNAUTHENTICATED`."""
+"""No token was sent, or it is wrong or expired: `UNAUTHENTICATED`."""
 ERROR_REASON_NOT_ALLOWED: ErrorReason.ValueType  # 9
 """The role of the token does not allow the method, or the caller does not own the run:
 `PERMISSION_DENIED`.
@@ -257,4 +259,6 @@ connection may reach that.
 """
 ERROR_REASON_OFFSET_BEYOND_END: ErrorReason.ValueType  # 40
 """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
+ERROR_REASON_TOKEN_REVOKED: ErrorReason.ValueType  # 41
+"""The token was revoked before it expired: `UNAUTHENTICATED`. Another one is needed."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -143,6 +143,16 @@ class RunsServiceStub:
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionRequest.SerializeToString,
                 response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionResponse.FromString,
                 _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/trackside.runs.v1.RunsService/RevokeToken',
+                request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
+        self.ListRevocations = channel.unary_unary(
+                '/trackside.runs.v1.RunsService/ListRevocations',
+                request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsRequest.SerializeToString,
+                response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsResponse.FromString,
+                _registered_method=True)
         self.GetStateGraph = channel.unary_unary(
                 '/trackside.runs.v1.RunsService/GetStateGraph',
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.GetStateGraphRequest.SerializeToString,
@@ -336,8 +346,8 @@ class RunsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRunDirectory(self, request, context):
-        """Streams what the other services must know of every run: who may see it, whether it is
-        sealed. For tokens of the role service only. Resumable as every watch.
+        """Streams what the other services must know: of every run who may see it and whether it is
+        sealed, and which tokens are revoked. For tokens of the role service only. Resumable as every watch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -358,6 +368,31 @@ class RunsServiceServicer:
         """Takes in that a service has nothing left of deleted runs. Idempotent.
 
         For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Has tokens refused before they expire: one, or all of a subject that were made until now.
+        Idempotent.
+
+        Answered when it is stored; every service then knows within a few seconds, refuses such a
+        token and ends the streams that it has open: `UNAUTHENTICATED`, reason `TOKEN_REVOKED`. Kept
+        until no such token could be good any more, and never taken back. Admins revoke any token;
+        viewers and users those of their own subject, and what they revoke by an id alone holds for
+        their own subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
+        installation; `PERMISSION_DENIED`, reason `NOT_ALLOWED`, for another subject;
+        `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of the caller's revocations are kept
+        and it is no admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRevocations(self, request, context):
+        """Lists the revocations that are kept, the latest first: to admins all, to others those of
+        their own subject.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -477,6 +512,16 @@ def add_RunsServiceServicer_to_server(servicer, server):
                     servicer.ConfirmDeletion,
                     request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionRequest.FromString,
                     response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'ListRevocations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRevocations,
+                    request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsRequest.FromString,
+                    response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsResponse.SerializeToString,
             ),
             'GetStateGraph': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStateGraph,
@@ -1055,6 +1100,60 @@ class RunsService:
             '/trackside.runs.v1.RunsService/ConfirmDeletion',
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionRequest.SerializeToString,
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trackside.runs.v1.RunsService/RevokeToken',
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenRequest.SerializeToString,
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRevocations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trackside.runs.v1.RunsService/ListRevocations',
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsRequest.SerializeToString,
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsResponse.FromString,
             options,
             channel_credentials,
             insecure,
