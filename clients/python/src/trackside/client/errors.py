@@ -6,7 +6,8 @@ TracksideError
 ├── NotFoundError                no such run, or none that this caller may see
 ├── AmbiguousNameError            the words fit several runs or tasks
 ├── NotAllowedError              the token's role or ownership forbids it
-│   └── TokenRefusedError        no token, or one that is wrong, expired or revoked
+│   └── TokenRefusedError        no token, or one that is wrong or expired
+│       └── TokenRevokedError    the token was revoked
 ├── ConflictError                the state, or something that exists, forbids it
 ├── CursorExpiredError           the changes after a cursor are no longer kept
 ├── OverloadedError              the server has no room for it now
@@ -152,6 +153,14 @@ class TokenRefusedError(NotAllowedError):
     )
 
 
+class TokenRevokedError(TokenRefusedError):
+    """The token was revoked before it expired."""
+
+    default_hint = (
+        "another token is needed: `trackside token create` makes one where the server's home is"
+    )
+
+
 class ConflictError(TracksideError):
     """The state of the run, or something that exists already, does not allow it."""
 
@@ -208,6 +217,7 @@ _BY_REASON: Mapping[str, type[TracksideError]] = {
     "CURSOR_AHEAD": CursorForeignError,
     "CURSOR_EXPIRED": CursorExpiredError,
     "TOKEN_REFUSED": TokenRefusedError,
+    "TOKEN_REVOKED": TokenRevokedError,
 }
 
 _BY_STATUS: Mapping[str, type[TracksideError]] = {
