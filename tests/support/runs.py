@@ -146,6 +146,8 @@ class Server:
         default_factory=lambda: defaultdict[tuple[str, str], int](int)
     )
     """The number of each producer's latest batch."""
+    address: str = ""
+    """Where it is served, if it is."""
 
     async def call(self, method: str, request: Message, caller: Caller = ANN) -> Any:
         handlers = {
@@ -461,16 +463,19 @@ class Starter:
         self, database_url: str, redis_url: str | None = None, **settings: Any
     ) -> Server:
         verifier = self._home.verifier()
+        server: Server
         application = RunsApplication(
             database_url=database_url,
             redis_url=redis_url,
             settings=Settings.model_validate({"home": self.home, **settings}),
             trust=Trust(SERVER_ID, self._home.signer(), verifier),
+            address=lambda: server.address,
             clock_ms=self.clock,
         )
         await application.start()
         self._stack.push_async_callback(application.close)
-        return Server(application, self.clock, verifier)
+        server = Server(application, self.clock, verifier)
+        return server
 
 
 def new_run_id() -> str:

@@ -24,6 +24,7 @@ def build(surroundings: Surroundings) -> Built:
         redis_url=surroundings.redis_url,
         settings=surroundings.settings,
         trust=Trust(credentials.server_id, signer, credentials.verifier),
+        address=lambda: surroundings.addresses[RUNS],
     )
     credentials.verifier.revocations.on_news(credentials.renew_local_token)
     return Built(application, application.services, application.store)

@@ -1,7 +1,7 @@
 """Builds the runs service: the one module that knows every other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from trackside_runs.desk import ControlDesk
 from trackside_runs.listing import RunLists
 from trackside_runs.liveness import Timings
 from trackside_runs.output_reads import OutputReads
+from trackside_runs.peers import Peers
 from trackside_runs.registry import Registry, Signals, Work
 from trackside_runs.revocation_calls import RevocationCalls
 from trackside_runs.revocation_keeper import RevocationKeeper
@@ -63,6 +64,7 @@ class RunsApplication:
         redis_url: str | None,
         settings: Settings,
         trust: Trust,
+        address: Callable[[], str],
         clock_ms: ClockMs | None = None,
     ) -> None:
         """Open the store and make its tables.
@@ -72,6 +74,7 @@ class RunsApplication:
             redis_url: Where other replicas are heard of; None: there are none.
             settings: The timings.
             trust: The keys, and the installation's identity.
+            address: Returns where clients find the server, once it listens.
             clock_ms: The present; default: the server's clock.
 
         Raises:
@@ -99,7 +102,7 @@ class RunsApplication:
         self._watchman = Watchman(
             self._database, self._committer, clock_ms, silences, settings.change_retention_days
         )
-        lines = AgentLines()
+        lines = AgentLines(lambda: settings.peer_address or address())
         self._runners = RunnersServicer(
             database=self._database,
             committer=self._committer,
@@ -129,6 +132,7 @@ class RunsApplication:
                 self._database,
                 self._committer,
                 lines,
+                Peers(settings.tls_certificate),
                 clock_ms=clock_ms,
                 lease_seconds=settings.lease,
             ),

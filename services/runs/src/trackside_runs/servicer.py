@@ -112,7 +112,7 @@ class RunsServicer:
         self, request: runs_service_pb2.ReadOutputRequest, call: Call
     ) -> AsyncIterator[bytes]:
         run = await self._access.find(request.run_id, call)
-        async with closing(self._reads.stream(request, run, call.caller.subject)) as responses:
+        async with closing(self._reads.stream(request, run, call)) as responses:
             async for response in responses:
                 yield response
 

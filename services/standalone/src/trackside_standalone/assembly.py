@@ -50,6 +50,7 @@ class Assembly:
             redis_url=settings.redis_url or None,
             settings=settings,
             trust=Trust(credentials.server_id, self.home.signer(), credentials.verifier),
+            address=lambda: self.server.address,
         )
         credentials.verifier.revocations.on_news(credentials.renew_local_token)
         self._logs = LogsService(self._surroundings_of(LOGS))

@@ -60,7 +60,8 @@ _HINTS: Mapping[str, str] = {
     "OUTPUT_UNREADABLE": "let the user that the agent runs as read it",
     "NO_READER": "`trackside get outputs RUN -o wide` shows where it was published",
     "AGENT_AWAY": "start the agent where it was, or ask again when it is back",
-    "AGENT_ELSEWHERE": "ask again: another connection may come to the replica that has it",
+    "AGENT_ELSEWHERE": "ask again: another connection may come to the replica that has it; replicas"
+    " that are given TRACKSIDE_PEER_ADDRESS find each other",
     "OFFSET_BEYOND_END": "`trackside get outputs RUN` shows its size",
     "STORAGE_FULL": "make room on the server's disk",
     "CHUNK_CORRUPT": "part of what is stored is damaged; what comes after it can still be read",

@@ -94,6 +94,8 @@ class AgentRow(RunsTables, table=True):
     agent_id: str = _text(is_key=True)
     connection_id: str = _text()
     """Of the connection that holds the lease; a later one takes it over."""
+    peer_address: str = _text()
+    """Where other replicas reach the one that it is connected to; empty: nowhere."""
     host: str = _text()
     version: str = _text()
     heartbeat_ms: int = _number()

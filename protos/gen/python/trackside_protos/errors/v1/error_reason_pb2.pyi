@@ -126,12 +126,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     files: `FAILED_PRECONDITION`. Its `location` says where it is.
     """
     ERROR_REASON_AGENT_AWAY: _ErrorReason.ValueType  # 38
-    """The run's agent is not connected, or went away while it read: `UNAVAILABLE`, metadata
-    `offset`, behind the last byte that was sent, with a `RetryInfo`.
+    """The run's agent is not connected, or it or the replica that it is connected to went away while
+    it read: `UNAVAILABLE`, metadata `offset`, behind the last byte that was sent, with a `RetryInfo`.
     """
     ERROR_REASON_AGENT_ELSEWHERE: _ErrorReason.ValueType  # 39
-    """The run's agent is connected to another replica of the service: `UNAVAILABLE`. Another
-    connection may reach that.
+    """The run's agent is connected to a replica of the service that this one knows no address of:
+    `UNAVAILABLE`. Another connection may reach that.
     """
     ERROR_REASON_OFFSET_BEYOND_END: _ErrorReason.ValueType  # 40
     """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
@@ -250,12 +250,12 @@ ERROR_REASON_NO_READER: ErrorReason.ValueType  # 37
 files: `FAILED_PRECONDITION`. Its `location` says where it is.
 """
 ERROR_REASON_AGENT_AWAY: ErrorReason.ValueType  # 38
-"""The run's agent is not connected, or went away while it read: `UNAVAILABLE`, metadata
-`offset`, behind the last byte that was sent, with a `RetryInfo`.
+"""The run's agent is not connected, or it or the replica that it is connected to went away while
+it read: `UNAVAILABLE`, metadata `offset`, behind the last byte that was sent, with a `RetryInfo`.
 """
 ERROR_REASON_AGENT_ELSEWHERE: ErrorReason.ValueType  # 39
-"""The run's agent is connected to another replica of the service: `UNAVAILABLE`. Another
-connection may reach that.
+"""The run's agent is connected to a replica of the service that this one knows no address of:
+`UNAVAILABLE`. Another connection may reach that.
 """
 ERROR_REASON_OFFSET_BEYOND_END: ErrorReason.ValueType  # 40
 """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""

@@ -786,6 +786,7 @@ class ReadOutputRequest(_message.Message):
     LENGTH_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ACCEPT_CHANGED_FIELD_NUMBER: _builtins.int
+    HANDED_ON_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Which run."""
     path: _builtins.str
@@ -802,6 +803,8 @@ class ReadOutputRequest(_message.Message):
     """Only if the file is still of this version, told by an earlier read; empty: any."""
     accept_changed: _builtins.bool
     """Whether it may be of another size than was published."""
+    handed_on: _builtins.bool
+    """Whether a replica hands it on for its caller: then it is handed on to no other."""
     def __init__(
         self,
         *,
@@ -812,10 +815,11 @@ class ReadOutputRequest(_message.Message):
         length: _builtins.int = ...,
         version: _builtins.str = ...,
         accept_changed: _builtins.bool = ...,
+        handed_on: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_changed", b"accept_changed", "length", b"length", "member", b"member", "offset", b"offset", "path", b"path", "run_id", b"run_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_changed", b"accept_changed", "handed_on", b"handed_on", "length", b"length", "member", b"member", "offset", b"offset", "path", b"path", "run_id", b"run_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -292,8 +292,9 @@ class RunsServiceServicer:
         pages of a folder's files. The agent of the run reads, so the run may have ended long ago. At most
         8 reads of one caller and 16 at one agent are open at once: `RESOURCE_EXHAUSTED`, reason
         `TOO_MANY_STREAMS`. To go on after `UNAVAILABLE`, call again with the `version`, from behind the
-        last byte received. That is reason `AGENT_AWAY` when the agent is not connected or has gone while it
-        read, and `AGENT_ELSEWHERE` when it is connected to another replica of this service. Fails with
+        last byte received. That is reason `AGENT_AWAY` when the agent is not connected, or it or the
+        replica that it is connected to has gone while it read; any replica hands the read on to that one.
+        It is reason `AGENT_ELSEWHERE` when that one is not known by an address. Fails with
         `NOT_FOUND`, reason `PART_NOT_FOUND`, for what was never published, and reason
         `OUTPUT_GONE` when the file is not there any more, which the output then says too; with
         `FAILED_PRECONDITION`, reason `NO_READER`, when nobody can read it for us, `OUTPUT_NOT_REGULAR`
