@@ -20,7 +20,6 @@ from trackside_journal.directory import (
     DirectoryCursorColumns,
     DirectoryTables,
     DirectoryWork,
-    RevocationColumns,
     RunDirectory,
     RunEntry,
 )
@@ -29,6 +28,7 @@ from trackside_journal.errors import (
     CursorForeignError,
     StoreUnavailableError,
 )
+from trackside_journal.revocation_copy import RevocationColumns
 from trackside_protos.runs.v1.revocation_pb2 import Revocation as RevocationMessage
 from trackside_protos.runs.v1.runs_service_pb2 import (
     RunDirectoryEntry,

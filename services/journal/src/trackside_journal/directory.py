@@ -8,17 +8,17 @@ service's own store, so that what was known is known while RunsService is away.
 import asyncio
 import contextlib
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import BigInteger, Connection, Table, delete, select
+from sqlalchemy import BigInteger, Connection, Table, select
 from sqlmodel import Field, SQLModel
 
 from trackside_journal.database import Database
 from trackside_journal.dialects import upsert
+from trackside_journal.revocation_copy import RevocationCopy
 from trackside_journal.tasks import cancel, closing
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_protos.watches.v1 import watch_start_pb2
@@ -59,15 +59,6 @@ class DirectoryCursorColumns(SQLModel):
 
     name: str = Field(primary_key=True, max_length=16)
     cursor: str
-
-
-class RevocationColumns(SQLModel):
-    """The columns of a service's `revocation` table; see `Revocation`."""
-
-    token_id: str = Field(primary_key=True, max_length=16)
-    subject: str = Field(primary_key=True)
-    latest_issue_ms: int = Field(sa_type=BigInteger)
-    expire_ms: int = Field(sa_type=BigInteger)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +107,7 @@ class RunDirectory:
         self._database = database
         self._table = tables.directory
         self._cursor_table = tables.cursor
-        self._revocation_table = tables.revocation
-        self._revocations = revocations
+        self._revocations = RevocationCopy(tables.revocation, revocations)
         self._watch = watch
         self._commit = commit
         self._on_change = on_change
@@ -194,12 +184,7 @@ class RunDirectory:
                     for entry in work.entries
                 ],
             )
-        if work.revocations:
-            table = self._revocation_table
-            connection.execute(delete(table).where(table.c.expire_ms <= time.time() * 1000))
-            connection.execute(
-                upsert(connection, table), [asdict(each) for each in work.revocations]
-            )
+        self._revocations.store(connection, work.revocations)
         if work.cursor:
             connection.execute(
                 upsert(connection, self._cursor_table),
@@ -263,7 +248,7 @@ class RunDirectory:
         revocations = [revocation_of(message) for message in response.revocations]
         if not entries and not revocations and not response.caught_up:
             return  # a bookmark is not worth a transaction
-        self._revocations.add(revocations)
+        self._revocations.known.add(revocations)
         await self._commit(DirectoryWork(entries, response.cursor, revocations))
         for entry in entries:
             self._remember(entry)
@@ -291,13 +276,8 @@ class RunDirectory:
         of some and have moved the cursor behind them.
         """
         cursor = await self._database.read(self._select_cursor)
-        self._revocations.add(await self._database.read(self._select_revocations))
+        await self._revocations.recall(self._database)
         return cursor
-
-    def _select_revocations(self, connection: Connection) -> list[Revocation]:
-        c = self._revocation_table.c
-        found = connection.execute(select(c.token_id, c.subject, c.latest_issue_ms, c.expire_ms))
-        return [Revocation(*row) for row in found]
 
     def _select_cursor(self, connection: Connection) -> str | None:
         return connection.execute(select(self._cursor_table.c.cursor)).scalar_one_or_none()

@@ -5,13 +5,10 @@ from typing import ClassVar, Final
 from sqlalchemy import DDL, BigInteger, Index, MetaData, Table, event, text
 from sqlmodel import Field, SQLModel
 
-from trackside_journal.directory import (
-    DirectoryColumns,
-    DirectoryCursorColumns,
-    RevocationColumns,
-)
+from trackside_journal.directory import DirectoryColumns, DirectoryCursorColumns
 from trackside_journal.heads import HeadColumns
 from trackside_journal.producers import ProducerColumns
+from trackside_journal.revocation_copy import RevocationColumns
 
 
 class LogsTable(SQLModel):

@@ -23,13 +23,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlmodel import Field, SQLModel
 
-from trackside_journal.directory import (
-    DirectoryColumns,
-    DirectoryCursorColumns,
-    RevocationColumns,
-)
+from trackside_journal.directory import DirectoryColumns, DirectoryCursorColumns
 from trackside_journal.heads import HeadColumns
 from trackside_journal.producers import ProducerColumns
+from trackside_journal.revocation_copy import RevocationColumns
 
 NO_SERIES: Final = 0
 
