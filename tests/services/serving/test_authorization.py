@@ -72,7 +72,7 @@ def test_control_calls_exist() -> None:
 @pytest.mark.parametrize(
     ("role", "methods"),
     [
-        (Role.VIEWER, READS | {"RevokeToken", "ListRevocations"}),
+        (Role.VIEWER, READS),
         (
             Role.REPORTER,
             EVERYBODY | PRODUCES | {"WatchRun", "WatchLogs", "WatchMetrics", "WatchLive"},

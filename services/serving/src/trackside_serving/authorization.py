@@ -12,7 +12,6 @@ ANYONE: Final = frozenset(Role)
 READERS: Final = frozenset({Role.VIEWER, Role.USER, Role.ADMIN, Role.SERVICE})
 RUN_READERS: Final = READERS | {Role.REPORTER}
 USERS: Final = frozenset({Role.USER, Role.ADMIN})
-PEOPLE: Final = USERS | {Role.VIEWER}
 PRODUCERS: Final = USERS | {Role.REPORTER, Role.AGENT}
 
 RULES: Final[Mapping[str, frozenset[Role]]] = {
@@ -37,8 +36,8 @@ RULES: Final[Mapping[str, frozenset[Role]]] = {
     "/trackside.runs.v1.RunsService/WatchRunDirectory": frozenset({Role.SERVICE, Role.ADMIN}),
     "/trackside.runs.v1.RunsService/ReportFigures": frozenset({Role.SERVICE}),
     "/trackside.runs.v1.RunsService/ConfirmDeletion": frozenset({Role.SERVICE}),
-    "/trackside.runs.v1.RunsService/RevokeToken": PEOPLE,
-    "/trackside.runs.v1.RunsService/ListRevocations": PEOPLE,
+    "/trackside.runs.v1.RunsService/RevokeToken": USERS,
+    "/trackside.runs.v1.RunsService/ListRevocations": USERS,
     "/trackside.runs.v1.RunsService/GetStateGraph": ANYONE,
     "/trackside.logs.v1.LogsService/AppendLogs": PRODUCERS,
     "/trackside.logs.v1.LogsService/ListLogs": READERS,

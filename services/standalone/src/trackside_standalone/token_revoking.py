@@ -57,7 +57,7 @@ def revoke(  # one for each option
     trackside token revoke --subject ben
 
     `-` takes the id or the token from stdin, where no other user of the machine sees it.
-    Streams that it has open end within seconds. Admins may revoke any, others their own.
+    Streams that it has open end within seconds. Admins may revoke any, users their own.
     """  # noqa: D301  # click's mark, not a backslash
     if (target is None) == (subject is None):
         message = "name a token, or somebody with --subject"
@@ -83,7 +83,7 @@ def revoke(  # one for each option
 def list_(*, output: str, no_pager: bool, server: str | None) -> None:
     """List which tokens are revoked, the latest first.
 
-    Admins see all, others those of their own. A revocation is kept until no token is left that
+    Admins see all, users those of their own. A revocation is kept until no token is left that
     it could be for; tokens themselves are kept nowhere.
     """
     with connect(server) as connection:

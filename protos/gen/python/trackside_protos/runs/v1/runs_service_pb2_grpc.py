@@ -380,19 +380,18 @@ class RunsServiceServicer:
 
         Answered when it is stored; every service then knows within a few seconds, refuses such a
         token and ends the streams that it has open: `UNAUTHENTICATED`, reason `TOKEN_REVOKED`. Kept
-        until no such token could be good any more, and never taken back. Admins revoke any token;
-        viewers and users those of their own subject, and what they revoke by an id alone holds for
-        their own subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
+        until no such token could be good any more, and never taken back. Admins revoke any token,
+        users those of their own subject, and what a user revokes by an id alone holds for its own
+        subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
         installation; `PERMISSION_DENIED`, reason `NOT_ALLOWED`, for another subject;
-        `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of the caller's revocations are kept
-        and it is no admin.
+        `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of a user's revocations are kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListRevocations(self, request, context):
-        """Lists the revocations that are kept, the latest first: to admins all, to others those of
+        """Lists the revocations that are kept, the latest first: to admins all, to users those of
         their own subject.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -159,15 +159,14 @@ class RunsServiceStub:
 
     Answered when it is stored; every service then knows within a few seconds, refuses such a
     token and ends the streams that it has open: `UNAUTHENTICATED`, reason `TOKEN_REVOKED`. Kept
-    until no such token could be good any more, and never taken back. Admins revoke any token;
-    viewers and users those of their own subject, and what they revoke by an id alone holds for
-    their own subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
+    until no such token could be good any more, and never taken back. Admins revoke any token,
+    users those of their own subject, and what a user revokes by an id alone holds for its own
+    subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
     installation; `PERMISSION_DENIED`, reason `NOT_ALLOWED`, for another subject;
-    `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of the caller's revocations are kept
-    and it is no admin.
+    `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of a user's revocations are kept.
     """
     ListRevocations: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ListRevocationsRequest, _runs_service_pb2.ListRevocationsResponse]
-    """Lists the revocations that are kept, the latest first: to admins all, to others those of
+    """Lists the revocations that are kept, the latest first: to admins all, to users those of
     their own subject.
     """
     GetStateGraph: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.GetStateGraphRequest, _runs_service_pb2.GetStateGraphResponse]
@@ -304,15 +303,14 @@ class RunsServiceAsyncStub(RunsServiceStub):
 
     Answered when it is stored; every service then knows within a few seconds, refuses such a
     token and ends the streams that it has open: `UNAUTHENTICATED`, reason `TOKEN_REVOKED`. Kept
-    until no such token could be good any more, and never taken back. Admins revoke any token;
-    viewers and users those of their own subject, and what they revoke by an id alone holds for
-    their own subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
+    until no such token could be good any more, and never taken back. Admins revoke any token,
+    users those of their own subject, and what a user revokes by an id alone holds for its own
+    subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
     installation; `PERMISSION_DENIED`, reason `NOT_ALLOWED`, for another subject;
-    `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of the caller's revocations are kept
-    and it is no admin.
+    `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of a user's revocations are kept.
     """
     ListRevocations: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ListRevocationsRequest, _runs_service_pb2.ListRevocationsResponse]  # type: ignore[assignment]
-    """Lists the revocations that are kept, the latest first: to admins all, to others those of
+    """Lists the revocations that are kept, the latest first: to admins all, to users those of
     their own subject.
     """
     GetStateGraph: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.GetStateGraphRequest, _runs_service_pb2.GetStateGraphResponse]  # type: ignore[assignment]
@@ -578,12 +576,11 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Answered when it is stored; every service then knows within a few seconds, refuses such a
         token and ends the streams that it has open: `UNAUTHENTICATED`, reason `TOKEN_REVOKED`. Kept
-        until no such token could be good any more, and never taken back. Admins revoke any token;
-        viewers and users those of their own subject, and what they revoke by an id alone holds for
-        their own subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
+        until no such token could be good any more, and never taken back. Admins revoke any token,
+        users those of their own subject, and what a user revokes by an id alone holds for its own
+        subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
         installation; `PERMISSION_DENIED`, reason `NOT_ALLOWED`, for another subject;
-        `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of the caller's revocations are kept
-        and it is no admin.
+        `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of a user's revocations are kept.
         """
 
     @_abc_1.abstractmethod
@@ -592,7 +589,7 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_service_pb2.ListRevocationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_service_pb2.ListRevocationsResponse, _abc.Awaitable[_runs_service_pb2.ListRevocationsResponse]]:
-        """Lists the revocations that are kept, the latest first: to admins all, to others those of
+        """Lists the revocations that are kept, the latest first: to admins all, to users those of
         their own subject.
         """
 
