@@ -101,6 +101,7 @@ class AppendServer:
 
     def __init__(self, *, token: str = "secret") -> None:  # noqa: S107 - the tests' own
         self.token = token
+        self.refusal_of_tokens = "TOKEN_REFUSED"
         self.runs: dict[str, StoredRun] = {}
         self.lock = threading.Condition()
         self.refuse: dict[str, Refuse] = {}
@@ -299,7 +300,7 @@ class AppendServer:
     def _check(self, context: grpc.ServicerContext) -> None:
         metadata = {datum[0]: datum[1] for datum in context.invocation_metadata()}
         if metadata.get("authorization") != f"Bearer {self.token}":
-            _abort(context, Refusal(code_pb2.UNAUTHENTICATED, "TOKEN_REFUSED"))
+            _abort(context, Refusal(code_pb2.UNAUTHENTICATED, self.refusal_of_tokens))
 
 
 class _Door(grpc.GenericRpcHandler):

@@ -1,9 +1,11 @@
 """Reading outputs of runs services in tests: a caller, and the agent that sends."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Final, Self
 
 from support.runs import AGENT, ANN, Agent, Report, Server, launched, until
+from support.serving import SIGNER
 from trackside_journal.tasks import closing
 from trackside_protos.runners.v1.runners_service_pb2 import (
     FileEnd,
@@ -60,7 +62,8 @@ class Reading:
     def __init__(self, server: Server, run_id: str, caller: Caller = ANN, **asked: object) -> None:
         fields = {"run_id": run_id, "path": "model", **asked}
         request = ReadOutputRequest(**fields)  # pyright: ignore[reportArgumentType] - whatever a test gives
-        self._stream: AsyncIterator[bytes] = server.handler("ReadOutput")(request, Call(caller))
+        self.call = call = Call(caller, token=SIGNER.mint(caller, timedelta(hours=1)))
+        self._stream: AsyncIterator[bytes] = server.handler("ReadOutput")(request, call)
         self.responses: list[ReadOutputResponse] = []
 
     async def __aenter__(self) -> Self:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from trackside_journal.records import Surroundings
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_serving.errors import RunNotFoundError, ServiceUnreachableError
+from trackside_serving.revocations import Revocations
 
 
 class RunDirectoryStandIn:
@@ -45,7 +46,9 @@ class RunDirectoryStandIn:
         self, database_url: str, server_id: str, redis_url: str | None
     ) -> Surroundings:
         """Return where a service works that has this for RunsService."""
-        return Surroundings(database_url, server_id, redis_url, self.watch, self.confirm)
+        return Surroundings(
+            database_url, server_id, redis_url, self.watch, self.confirm, Revocations()
+        )
 
     async def confirm(self, request: runs_service_pb2.ConfirmDeletionRequest) -> None:
         self._require_here()

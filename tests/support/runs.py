@@ -25,13 +25,14 @@ from trackside_protos.runs.v1 import (
     task_pb2,
 )
 from trackside_protos.watches.v1 import watch_start_pb2
-from trackside_runs.bootstrap import RunsApplication
+from trackside_runs.bootstrap import RunsApplication, Trust
 from trackside_runs.identifiers import new_identifier
 from trackside_serving.calls import Call
 from trackside_serving.clock import forward_clock
 from trackside_serving.home import Home
 from trackside_serving.identity import Caller, Role
 from trackside_serving.settings import Settings
+from trackside_serving.tokens import TokenVerifier
 
 SERVER_ID: Final = "zzzzzzzzzzzzzzzz"
 ANN: Final = Caller("ann", Role.USER)
@@ -140,10 +141,13 @@ class Server:
 
     application: RunsApplication
     clock: ShiftingClock
+    verifier: TokenVerifier
     batches: dict[tuple[str, str], int] = field(
         default_factory=lambda: defaultdict[tuple[str, str], int](int)
     )
     """The number of each producer's latest batch."""
+    address: str = ""
+    """Where it is served, if it is."""
 
     async def call(self, method: str, request: Message, caller: Caller = ANN) -> Any:
         handlers = {
@@ -453,22 +457,25 @@ class Starter:
         self.home = home
         self.clock = ShiftingClock()
         self._stack = stack
-        self._signer = Home(home).signer()
+        self._home = Home(home)
 
     async def start(
         self, database_url: str, redis_url: str | None = None, **settings: Any
     ) -> Server:
+        verifier = self._home.verifier()
+        server: Server
         application = RunsApplication(
             database_url=database_url,
-            server_id=SERVER_ID,
             redis_url=redis_url,
             settings=Settings.model_validate({"home": self.home, **settings}),
-            signer=self._signer,
+            trust=Trust(SERVER_ID, self._home.signer(), verifier),
+            address=lambda: server.address,
             clock_ms=self.clock,
         )
         await application.start()
         self._stack.push_async_callback(application.close)
-        return Server(application, self.clock)
+        server = Server(application, self.clock, verifier)
+        return server
 
 
 def new_run_id() -> str:

@@ -18,7 +18,11 @@ def test_without_settings_it_is_the_local_server_and_the_token_of_the_home(home:
 
     found = discover()
 
-    assert (found.server, found.token, found.home) == (DEFAULT_SERVER, "of the home", home)
+    assert (found.server, found.current_token(), found.home) == (
+        DEFAULT_SERVER,
+        "of the home",
+        home,
+    )
 
 
 def test_the_environment_goes_before_the_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

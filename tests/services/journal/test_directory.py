@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlmodel import MetaData, SQLModel
 from typing_extensions import override
 
@@ -18,6 +18,7 @@ from trackside_journal.database import Database
 from trackside_journal.directory import (
     DirectoryColumns,
     DirectoryCursorColumns,
+    DirectoryTables,
     DirectoryWork,
     RunDirectory,
     RunEntry,
@@ -27,6 +28,8 @@ from trackside_journal.errors import (
     CursorForeignError,
     StoreUnavailableError,
 )
+from trackside_journal.revocation_copy import RevocationColumns
+from trackside_protos.runs.v1.revocation_pb2 import Revocation as RevocationMessage
 from trackside_protos.runs.v1.runs_service_pb2 import (
     RunDirectoryEntry,
     WatchRunDirectoryRequest,
@@ -34,20 +37,25 @@ from trackside_protos.runs.v1.runs_service_pb2 import (
 )
 from trackside_protos.watches.v1.watch_start_pb2 import WatchPosition, WatchStart
 from trackside_serving.errors import RunNotFoundError, ServiceUnreachableError
+from trackside_serving.revocations import Revocation, Revocations
 
 NOW = WatchStart(position=WatchPosition.WATCH_POSITION_NOW)
 
 
-class DirectoryTables(SQLModel):
+class StoreTables(SQLModel):
     metadata = MetaData()
 
 
-class DirectoryRow(DirectoryColumns, DirectoryTables, table=True):
+class DirectoryRow(DirectoryColumns, StoreTables, table=True):
     __tablename__: Any = "directory"
 
 
-class DirectoryCursorRow(DirectoryCursorColumns, DirectoryTables, table=True):
+class DirectoryCursorRow(DirectoryCursorColumns, StoreTables, table=True):
     __tablename__: Any = "directory_cursor"
+
+
+class RevocationRow(RevocationColumns, StoreTables, table=True):
+    __tablename__: Any = "revocation"
 
 
 Answer = WatchRunDirectoryResponse | Exception | None
@@ -118,6 +126,7 @@ class Here:
     directory: RunDirectory
     applier: DirectoryApplier
     changes: list[RunEntry]
+    revocations: Revocations
 
 
 @asynccontextmanager
@@ -125,18 +134,21 @@ async def following(database: Database, runs: Runs, *, start: bool = True) -> As
     applier = DirectoryApplier()
     committer = Committer(database, applier, name="test")
     changes: list[RunEntry] = []
+    revocations = Revocations()
     applier.directory = RunDirectory(
         database=database,
-        table=table_of(DirectoryRow),
-        cursor_table=table_of(DirectoryCursorRow),
+        tables=DirectoryTables(
+            table_of(DirectoryRow), table_of(DirectoryCursorRow), table_of(RevocationRow)
+        ),
+        revocations=revocations,
         watch=runs.watch,
         commit=committer.commit,
         on_change=changes.append,
     )
     committer.start()
     if start:
-        applier.directory.start()
-    yield Here(applier.directory, applier, changes)
+        await applier.directory.start()
+    yield Here(applier.directory, applier, changes, revocations)
     await applier.directory.close()
     await committer.close()
 
@@ -148,7 +160,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def store(database: Database) -> Database:
-    database.create_tables(DirectoryTables.metadata)
+    database.create_tables(StoreTables.metadata)
     return database
 
 
@@ -342,6 +354,51 @@ async def test_memory_is_bounded(
         assert [bool(here.directory.known(run_id)) for run_id in run_ids].count(True) == 3
         assert (await here.directory.find(run_ids[0])).run_id == run_ids[0]
         assert runs.asked == []
+
+
+def revoked(token_id: str) -> RevocationMessage:
+    message = RevocationMessage(token_id=token_id)
+    message.expire_time.FromMilliseconds(1 << 42)
+    return message
+
+
+async def test_revocations_are_known_after_a_restart_while_runs_are_away(
+    store: Database, runs: Runs
+) -> None:
+    async with following(store, runs) as here:
+        runs.news.put_nowait(WatchRunDirectoryResponse(revocations=[revoked("t1")], cursor="c1"))
+        await until(lambda: here.revocations.cover("t1", "ann", 0))
+        await until(lambda: here.applier.commits == 1)
+
+    async with following(store, Runs()) as again:
+        assert again.revocations.cover("t1", "ann", 0)
+        assert not again.revocations.cover("t2", "ann", 0)
+
+
+async def test_what_only_another_replica_was_told_is_known_before_the_watch_goes_on(
+    store: Database, runs: Runs
+) -> None:
+    async with following(store, runs) as here:
+        await until(lambda: len(runs.starts) == 1)
+        # With whom the store is shared, and so the cursor.
+        work = DirectoryWork((), "c7", [Revocation("t1", "", 0, 1 << 42)])
+        await here.directory._commit(work)
+        runs.news.put_nowait(None)
+        await until(lambda: len(runs.starts) == 2)
+
+        assert runs.starts[1] == WatchStart(cursor="c7")
+        assert here.revocations.cover("t1", "ann", 0)
+
+
+async def test_revocations_that_have_expired_are_not_kept(store: Database, runs: Runs) -> None:
+    async with following(store, runs) as here:
+        for number, expire_ms in enumerate([1, 1 << 42]):
+            work = DirectoryWork((), "", [Revocation(f"t{number}", "", 0, expire_ms)])
+            await here.directory._commit(work)
+
+    with store.writing() as connection:
+        kept = connection.execute(select(table_of(RevocationRow).c.token_id)).scalars().all()
+    assert kept == ["t1"]
 
 
 async def test_a_directory_that_was_never_started_can_be_closed(

@@ -7,6 +7,7 @@ import pytest
 from trackside_serving.errors import TokenRefusedError
 from trackside_serving.home import Home, verifier_from
 from trackside_serving.identity import Role
+from trackside_serving.revocations import Revocation
 from trackside_serving.starting import HomeError
 
 
@@ -57,6 +58,38 @@ def test_a_new_key_makes_a_new_local_token(tmp_path: Path) -> None:
     assert home.verifier().verify(home.token_file.read_text())
     with pytest.raises(TokenRefusedError):
         home.verifier().verify(old)
+
+
+def test_a_local_token_that_was_revoked_is_replaced_by_one_that_is_good(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    verifier = home.verifier()
+    old = verifier.verified(home.token)
+    verifier.revocations.add([Revocation(old.token_id, "", 0, 1 << 42)])
+
+    home.renew_token(verifier)
+
+    assert verifier.verify(home.token_file.read_text()) == old.caller
+    assert home.token == home.token_file.read_text() != old.token
+
+
+def test_the_local_user_is_not_locked_out_by_the_clock_of_another_machine(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    verifier = home.verifier()
+    old = verifier.verified(home.token)
+    verifier.revocations.add([Revocation("", old.caller.subject, 1 << 41, 1 << 42)])
+
+    home.renew_token(verifier)
+
+    assert verifier.verify(home.token) == old.caller
+
+
+def test_a_local_token_that_is_good_is_kept(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    before = home.token
+
+    home.renew_token(home.verifier())
+
+    assert home.token_file.read_text() == home.token == before
 
 
 def test_processes_that_start_at_once_agree(tmp_path: Path) -> None:

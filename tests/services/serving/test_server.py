@@ -17,6 +17,7 @@ from support.serving import VERIFIER, RunsServiceWith, Served, bearer, info_in, 
 from trackside_protos.servers.v1 import servers_service_pb2
 from trackside_serving.calls import Call
 from trackside_serving.identity import Caller, Role
+from trackside_serving.revocations import Revocation
 from trackside_serving.server import Server
 from trackside_serving.servers_service import VERSION, Installation
 from trackside_serving.settings import Settings
@@ -196,6 +197,27 @@ async def test_the_list_of_health_needs_a_token() -> None:
 
     assert RUNS.encode() in data
     assert told(caught.value) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REFUSED")
+
+
+async def test_the_streams_of_a_revoked_token_end_and_no_others() -> None:
+    caller = Caller("mallory", Role.USER)
+    service = RunsServiceWith({"WatchRun": watch_for_ever, "WatchRuns": watch_for_ever})
+
+    async with served(service) as s:
+        theirs = s.stream(WATCH)(b"", metadata=bearer(caller))
+        others = s.stream("/trackside.runs.v1.RunsService/WatchRuns")(b"", metadata=bearer())
+        await theirs.read()
+        await others.read()
+        VERIFIER.revocations.add([Revocation("", caller.subject, 1 << 41, 1 << 42)])
+        error = await error_of(theirs)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await s.stream(WATCH)(b"", metadata=bearer(caller)).read()
+        still_open = not others.done()
+        others.cancel()
+
+    assert told(error) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED")
+    assert told(refused.value) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REVOKED")
+    assert still_open
 
 
 async def test_going_down_ends_everything_with_its_cursor() -> None:

@@ -21,8 +21,10 @@ def test_a_token_is_made_that_the_server_of_this_home_takes(
 ) -> None:
     assert main.run(["token", "create", "ben", "--project", "digits", "--lifetime", "12h"]) == 0
 
-    verified = home.verifier().verified(capsys.readouterr().out.strip())
+    written = capsys.readouterr()
+    verified = home.verifier().verified(written.out.strip())
     assert verified.caller == Caller("ben", Role.USER, frozenset({"digits"}))
+    assert written.err.startswith(f"token {verified.token_id}: ben (user), until ")
     lifetime = datetime.fromtimestamp(verified.expires, UTC) - datetime.now(UTC)
     assert timedelta(hours=11) < lifetime <= timedelta(hours=12)
 
@@ -37,6 +39,14 @@ def test_a_reporters_token_is_for_its_runs_alone(
     assert caller.run_ids == {"0123456789abcdef"}
 
 
+def test_a_program_gets_a_token_with_its_id(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["token", "create", "ben", "-o", "json"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert home.verifier().verified(told["token"]).token_id == told["tokenId"]
+    assert (told["subject"], told["role"]) == ("ben", "user")
+
+
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(
     "words",
@@ -46,6 +56,7 @@ def test_a_reporters_token_is_for_its_runs_alone(
         ["ben", "--run", "0123456789abcdef"],
         ["ben", "--role", "service"],
         ["ben", "--lifetime", "soon"],
+        ["ben", "--lifetime", "4000d"],
     ],
 )
 def test_a_token_that_makes_no_sense_is_a_usage_error(
@@ -64,6 +75,7 @@ def test_the_token_in_use_is_explained_and_not_shown(
     facts = json.loads(capsys.readouterr().out)
 
     assert "(admin), until " in told
+    assert f"id: {facts['tokenId']}\n" in told
     assert home.token not in told
     assert (facts["role"], facts["projects"]) == ("admin", ["default"])
 

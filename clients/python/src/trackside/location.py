@@ -19,7 +19,7 @@ class Location:
     server: str
     """`host:port` of the gRPC door."""
     token: str = field(repr=False)
-    """The token to send; empty when there is none yet. See `current_token`."""
+    """The token to send; empty: that of the home. See `current_token`."""
     home: Path
     """The folder of this user's Trackside files. It need not exist."""
 
@@ -33,9 +33,10 @@ class Location:
         return HOME if is_of_home and is_on_this_machine(self.server) else self.server
 
     def current_token(self) -> str:
-        """Return the token, looked up in the home again while none is known.
+        """Return the token to send now; empty when there is none yet.
 
-        A program may start before the first start of the server that makes the token file.
+        That of the home is looked up each time: the server may be started for the first time
+        after a program, and makes another token when that one was revoked.
         """
         return self.token or read_token(self.home)
 
@@ -56,11 +57,10 @@ def discover() -> Location:
     the local one, the token is that of the file `token` in the home, and the home is the
     platform's folder for user data. Makes no files and no connections.
     """
-    home = _home()
     return Location(
         server=os.environ.get("TRACKSIDE_SERVER", "").strip() or DEFAULT_SERVER,
-        token=os.environ.get("TRACKSIDE_TOKEN", "").strip() or read_token(home),
-        home=home,
+        token=os.environ.get("TRACKSIDE_TOKEN", "").strip(),
+        home=_home(),
     )
 
 

@@ -20,4 +20,5 @@ def surroundings_apart(process: apart.Surroundings) -> Surroundings:
             f"/{RUNS}/WatchRunDirectory", WatchRunDirectoryResponse
         ),
         confirm_deletion=runs.call_for_service(f"/{RUNS}/ConfirmDeletion", ConfirmDeletionResponse),
+        revocations=process.credentials.verifier.revocations,
     )

@@ -1,8 +1,8 @@
 """The run directory: what a service knows of runs that are not its own.
 
 A small local copy, fed by a resumable watch of RunsService: who owns a run, who may see it,
-whether it is sealed. A miss asks once. The copy is kept in the service's own store, so that
-known runs are known while RunsService is away.
+whether it is sealed; and which tokens are revoked. A miss asks once. The copy is kept in the
+service's own store, so that what was known is known while RunsService is away.
 """
 
 import asyncio
@@ -18,11 +18,13 @@ from sqlmodel import Field, SQLModel
 
 from trackside_journal.database import Database
 from trackside_journal.dialects import upsert
+from trackside_journal.revocation_copy import RevocationCopy
 from trackside_journal.tasks import cancel, closing
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_protos.watches.v1 import watch_start_pb2
 from trackside_serving.errors import RunDeletedError, RunNotFoundError, ServiceError
 from trackside_serving.identity import Caller, may_see
+from trackside_serving.revocations import Revocation, Revocations, revocation_of
 
 _LOG: Final = logging.getLogger(__name__)
 _CACHED_ENTRIES: Final = 10_000
@@ -60,6 +62,15 @@ class DirectoryCursorColumns(SQLModel):
 
 
 @dataclass(frozen=True, slots=True)
+class DirectoryTables:
+    """The tables in which a service keeps its copy."""
+
+    directory: Table
+    cursor: Table
+    revocation: Table
+
+
+@dataclass(frozen=True, slots=True)
 class RunEntry:
     """What is known of a run."""
 
@@ -73,10 +84,11 @@ class RunEntry:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryWork:
-    """A work for the service's committer: store entries, and the cursor after them."""
+    """A work for the service's committer: store what was told, and the cursor after it."""
 
     entries: Sequence[RunEntry]
     cursor: str
+    revocations: Sequence[Revocation] = ()
 
 
 class RunDirectory:
@@ -86,15 +98,16 @@ class RunDirectory:
         self,
         *,
         database: Database,
-        table: Table,
-        cursor_table: Table,
+        tables: DirectoryTables,
+        revocations: Revocations,
         watch: WatchDirectory,
         commit: Callable[[DirectoryWork], Awaitable[object]],
         on_change: Callable[[RunEntry], None],
     ) -> None:
         self._database = database
-        self._table = table
-        self._cursor_table = cursor_table
+        self._table = tables.directory
+        self._cursor_table = tables.cursor
+        self._revocations = RevocationCopy(tables.revocation, revocations)
         self._watch = watch
         self._commit = commit
         self._on_change = on_change
@@ -102,8 +115,13 @@ class RunDirectory:
         self._asking: dict[str, asyncio.Task[RunEntry]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to follow RunsService."""
+    async def start(self) -> None:
+        """Return when all revocations are known that were told before, and follow RunsService.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
+        await self._recall()
         self._task = asyncio.create_task(self._follow(), name="run-directory")
 
     async def close(self) -> None:
@@ -166,6 +184,7 @@ class RunDirectory:
                     for entry in work.entries
                 ],
             )
+        self._revocations.store(connection, work.revocations)
         if work.cursor:
             connection.execute(
                 upsert(connection, self._cursor_table),
@@ -213,7 +232,7 @@ class RunDirectory:
             await self._commit(DirectoryWork((), _NO_CURSOR))
 
     async def _follow_once(self) -> None:
-        cursor = await self._database.read(self._select_cursor)
+        cursor = await self._recall()
         start = watch_start_pb2.WatchStart()
         if cursor and cursor != _NO_CURSOR:
             start.cursor = cursor
@@ -226,9 +245,11 @@ class RunDirectory:
 
     async def _take(self, response: runs_service_pb2.WatchRunDirectoryResponse) -> None:
         entries = _entries(response)
-        if not entries and not response.caught_up:
+        revocations = [revocation_of(message) for message in response.revocations]
+        if not entries and not revocations and not response.caught_up:
             return  # a bookmark is not worth a transaction
-        await self._commit(DirectoryWork(entries, response.cursor))
+        self._revocations.known.add(revocations)
+        await self._commit(DirectoryWork(entries, response.cursor, revocations))
         for entry in entries:
             self._remember(entry)
             self._on_change(entry)
@@ -247,6 +268,16 @@ class RunDirectory:
             )
         ).one_or_none()
         return None if row is None else RunEntry(*row)
+
+    async def _recall(self) -> str | None:
+        """Learn every revocation that is stored, and return the cursor of before.
+
+        Before each watch: another replica, with which we share the store, may have been told
+        of some and have moved the cursor behind them.
+        """
+        cursor = await self._database.read(self._select_cursor)
+        await self._revocations.recall(self._database)
+        return cursor
 
     def _select_cursor(self, connection: Connection) -> str | None:
         return connection.execute(select(self._cursor_table.c.cursor)).scalar_one_or_none()

@@ -14,12 +14,13 @@ from sqlalchemy import Connection, MetaData, Table
 from trackside_journal.buses import open_bus
 from trackside_journal.committer import Applier, Committer, Ticket
 from trackside_journal.database import Database
-from trackside_journal.directory import RunDirectory, RunEntry, WatchDirectory
+from trackside_journal.directory import DirectoryTables, RunDirectory, RunEntry, WatchDirectory
 from trackside_journal.fanout import Hub
 from trackside_journal.heads import read_heads
 from trackside_journal.purging import Confirmed, Purger, PurgeWork, confirm, purge
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_serving.calls import Implementation, Service
+from trackside_serving.revocations import Revocations
 
 W = TypeVar("W")
 
@@ -41,6 +42,8 @@ class Surroundings:
     """Opens a watch of the run directory at RunsService."""
     confirm_deletion: ConfirmDeletion
     """Tells RunsService that nothing of deleted runs is left."""
+    revocations: Revocations
+    """What the server refuses; kept in step with RunsService."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class RecordTables:
     head: Table
     directory: Table
     directory_cursor: Table
+    revocation: Table
 
     @property
     def of_runs(self) -> list[Table]:
@@ -102,8 +106,8 @@ class RecordService(Generic[W]):
         )
         self.directory = RunDirectory(
             database=self.database,
-            table=tables.directory,
-            cursor_table=tables.directory_cursor,
+            tables=DirectoryTables(tables.directory, tables.directory_cursor, tables.revocation),
+            revocations=surroundings.revocations,
             watch=surroundings.watch_directory,
             commit=self.commit,
             on_change=self._run_changed,
@@ -137,7 +141,7 @@ class RecordService(Generic[W]):
         self._committer.start()
         self.hub.start(self._read_heads if self._has_replicas else None)
         await self.bus.start()
-        self.directory.start()
+        await self.directory.start()
         for worker in self._workers:
             worker.start()
         self._purger.start()

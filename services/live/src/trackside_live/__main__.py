@@ -2,29 +2,26 @@
 
 import sys
 
+from trackside_live.revocation_watch import RevocationWatch
 from trackside_live.servicer import LiveServicer
+from trackside_protos.runs.v1.runs_service_pb2 import WatchRunDirectoryResponse
 from trackside_serving.apart import Built, Surroundings, run_apart
 from trackside_serving.places import LIVE, LOGS, METRICS, RUNS
 
 
-class _Nothing:
-    """LiveService owns nothing, so nothing works behind it."""
-
-    async def start(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
-
-
 def build(surroundings: Surroundings) -> Built:
-    """Return the service over the watches of the other three."""
+    """Return the service over the watches of the other three. It has no store."""
+    runs = surroundings.remote(RUNS)
     servicer = LiveServicer(
-        run=surroundings.remote(RUNS).stream_for_caller(f"/{RUNS}/WatchRun"),
+        run=runs.stream_for_caller(f"/{RUNS}/WatchRun"),
         logs=surroundings.remote(LOGS).stream_for_caller(f"/{LOGS}/WatchLogs"),
         metrics=surroundings.remote(METRICS).stream_for_caller(f"/{METRICS}/WatchMetrics"),
     )
-    return Built(_Nothing(), [servicer], store="none")
+    revocations = RevocationWatch(
+        runs.stream_for_service(f"/{RUNS}/WatchRunDirectory", WatchRunDirectoryResponse),
+        surroundings.credentials.verifier.revocations,
+    )
+    return Built(revocations, [servicer], store="none")
 
 
 if __name__ == "__main__":

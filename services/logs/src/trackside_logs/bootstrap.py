@@ -14,6 +14,7 @@ TABLES: Final = RecordTables(
     head=tables.HEAD,
     directory=tables.DIRECTORY,
     directory_cursor=tables.DIRECTORY_CURSOR,
+    revocation=tables.REVOCATION,
 )
 
 

@@ -8,6 +8,7 @@ from sqlmodel import Field, SQLModel
 from trackside_journal.directory import DirectoryColumns, DirectoryCursorColumns
 from trackside_journal.heads import HeadColumns
 from trackside_journal.producers import ProducerColumns
+from trackside_journal.revocation_copy import RevocationColumns
 
 
 class LogsTable(SQLModel):
@@ -32,6 +33,10 @@ class Directory(DirectoryColumns, LogsTable, table=True):
 
 class DirectoryCursor(DirectoryCursorColumns, LogsTable, table=True):
     """How far the watch of the directory has got."""
+
+
+class Revocation(RevocationColumns, LogsTable, table=True):
+    """Which tokens are refused."""
 
 
 class Chunk(LogsTable, table=True):
@@ -64,6 +69,7 @@ HEAD: Final[Table] = TABLES.tables["head"]
 PRODUCER: Final[Table] = TABLES.tables["producer"]
 DIRECTORY: Final[Table] = TABLES.tables["directory"]
 DIRECTORY_CURSOR: Final[Table] = TABLES.tables["directorycursor"]
+REVOCATION: Final[Table] = TABLES.tables["revocation"]
 CHUNK: Final[Table] = TABLES.tables["chunk"]
 
 # Only what may yet be merged is in it, so it stays small however much is stored.

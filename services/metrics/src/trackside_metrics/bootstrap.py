@@ -18,6 +18,7 @@ TABLES: Final = RecordTables(
     head=tables.HEAD,
     directory=tables.DIRECTORY,
     directory_cursor=tables.DIRECTORY_CURSOR,
+    revocation=tables.REVOCATION,
 )
 
 

@@ -26,6 +26,7 @@ from sqlmodel import Field, SQLModel
 from trackside_journal.directory import DirectoryColumns, DirectoryCursorColumns
 from trackside_journal.heads import HeadColumns
 from trackside_journal.producers import ProducerColumns
+from trackside_journal.revocation_copy import RevocationColumns
 
 NO_SERIES: Final = 0
 
@@ -84,6 +85,10 @@ class DirectoryCursor(DirectoryCursorColumns, MetricsTable, table=True):
     """How far the watch of the directory has got."""
 
 
+class Revocation(RevocationColumns, MetricsTable, table=True):
+    """Which tokens are refused."""
+
+
 class Told(HeadColumns, MetricsTable, table=True):
     """The latest block of each run that is in the figures which RunsService knows."""
 
@@ -123,6 +128,7 @@ HEAD: Final[Table] = TABLES.tables["head"]
 PRODUCER: Final[Table] = TABLES.tables["producer"]
 DIRECTORY: Final[Table] = TABLES.tables["directory"]
 DIRECTORY_CURSOR: Final[Table] = TABLES.tables["directorycursor"]
+REVOCATION: Final[Table] = TABLES.tables["revocation"]
 TOLD: Final[Table] = TABLES.tables["told"]
 SERIES: Final[Table] = TABLES.tables["series"]
 CHUNK: Final[Table] = TABLES.tables["chunk"]

@@ -2,7 +2,7 @@
 
 import sys
 
-from trackside_runs.bootstrap import RunsApplication
+from trackside_runs.bootstrap import RunsApplication, Trust
 from trackside_serving.apart import Built, Surroundings, run_apart
 from trackside_serving.places import RUNS
 from trackside_serving.starting import SettingsError
@@ -14,17 +14,19 @@ def build(surroundings: Surroundings) -> Built:
     Raises:
         SettingsError: The process was given the public key only.
     """
-    signer = surroundings.credentials.signer
+    credentials = surroundings.credentials
+    signer = credentials.signer
     if signer is None:
         msg = "TRACKSIDE_VERIFYING_KEY is not enough for RunsService: it needs TRACKSIDE_HOME"
         raise SettingsError(msg)
     application = RunsApplication(
         database_url=surroundings.database_url,
-        server_id=surroundings.credentials.server_id,
         redis_url=surroundings.redis_url,
         settings=surroundings.settings,
-        signer=signer,
+        trust=Trust(credentials.server_id, signer, credentials.verifier),
+        address=lambda: surroundings.addresses[RUNS],
     )
+    credentials.verifier.revocations.on_news(credentials.renew_local_token)
     return Built(application, application.services, application.store)
 
 

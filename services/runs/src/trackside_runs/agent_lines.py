@@ -83,9 +83,14 @@ class Read:
 
 
 class AgentLines:
-    """Knows the agents that are connected here, and every open read."""
+    """Knows the agents that are connected here, and every open read.
 
-    def __init__(self) -> None:
+    Attributes:
+        address: Returns at which address other replicas reach this one; empty: at none.
+    """
+
+    def __init__(self, address: Callable[[], str]) -> None:
+        self.address = address
         self._lines: dict[str, AgentLine] = {}
         self._connection_ids: dict[str, str] = {}
         self._reads: dict[str, Read] = {}

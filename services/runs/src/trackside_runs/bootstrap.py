@@ -1,7 +1,8 @@
 """Builds the runs service: the one module that knows every other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from trackside_journal.buses import open_bus
@@ -17,7 +18,10 @@ from trackside_runs.desk import ControlDesk
 from trackside_runs.listing import RunLists
 from trackside_runs.liveness import Timings
 from trackside_runs.output_reads import OutputReads
+from trackside_runs.peers import Peers
 from trackside_runs.registry import Registry, Signals, Work
+from trackside_runs.revocation_calls import RevocationCalls
+from trackside_runs.revocation_keeper import RevocationKeeper
 from trackside_runs.runners_servicer import RunnersServicer
 from trackside_runs.servicer import RunsServicer
 from trackside_runs.silences import Silences
@@ -30,12 +34,24 @@ from trackside_serving.calls import Call, Service
 from trackside_serving.clock import ClockMs, forward_clock
 from trackside_serving.identity import Caller, Role
 from trackside_serving.settings import Settings
-from trackside_serving.tokens import TokenSigner
+from trackside_serving.tokens import TokenSigner, TokenVerifier
 
 SCHEMA: Final = "runs"
 """The PostgreSQL schema of this service's tables."""
 
 _INTERNAL: Final = Caller(subject="directory", role=Role.SERVICE)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the service knows its installation and its callers by."""
+
+    server_id: str
+    """The installation's; part of every cursor."""
+    signer: TokenSigner
+    """Makes the tokens of launched programs."""
+    verifier: TokenVerifier
+    """The server's own, which is told what is revoked."""
 
 
 class RunsApplication:
@@ -45,26 +61,27 @@ class RunsApplication:
         self,
         *,
         database_url: str,
-        server_id: str,
         redis_url: str | None,
         settings: Settings,
-        signer: TokenSigner,
+        trust: Trust,
+        address: Callable[[], str],
         clock_ms: ClockMs | None = None,
     ) -> None:
         """Open the store and make its tables.
 
         Args:
             database_url: The store.
-            server_id: The installation's; part of every cursor.
             redis_url: Where other replicas are heard of; None: there are none.
             settings: The timings.
-            signer: Makes the tokens of launched programs.
+            trust: The keys, and the installation's identity.
+            address: Returns where clients find the server, once it listens.
             clock_ms: The present; default: the server's clock.
 
         Raises:
             StoreLockedError: Another process holds the SQLite file.
         """
         clock_ms = clock_ms or forward_clock()
+        server_id, verifier = trust.server_id, trust.verifier
         self._database = Database(database_url, schema=SCHEMA)
         self._database.create_tables(tables.RunsTables.metadata)
         _seed(self._database)
@@ -72,6 +89,7 @@ class RunsApplication:
         self._bus = open_bus(self._hub, redis_url=redis_url, server_id=server_id, service=SCHEMA)
         self._is_lossy = redis_url is not None
         self._listener: asyncio.Task[None] | None = None
+        self._revocations = RevocationKeeper(self._database, self._hub, verifier.revocations)
         silences = Silences(clock_ms(), _timings(settings))
         registry = Registry(
             self._bus,
@@ -84,11 +102,11 @@ class RunsApplication:
         self._watchman = Watchman(
             self._database, self._committer, clock_ms, silences, settings.change_retention_days
         )
-        lines = AgentLines()
+        lines = AgentLines(lambda: settings.peer_address or address())
         self._runners = RunnersServicer(
             database=self._database,
             committer=self._committer,
-            signer=signer,
+            signer=trust.signer,
             lines=lines,
             clock_ms=clock_ms,
             lease_seconds=settings.lease,
@@ -114,10 +132,12 @@ class RunsApplication:
                 self._database,
                 self._committer,
                 lines,
+                Peers(settings.tls_certificate),
                 clock_ms=clock_ms,
                 lease_seconds=settings.lease,
             ),
             clock_ms=clock_ms,
+            revocations=RevocationCalls(self._database, self._committer, verifier, clock_ms),
             lost_after_seconds=settings.lost_after,
         )
 
@@ -136,6 +156,7 @@ class RunsApplication:
         self._committer.start()
         await self._bus.start()
         self._hub.start(self._read_heads if self._is_lossy else None)
+        await self._revocations.start()
         self._desk.start()
         self._watchman.start()
         self._listener = asyncio.create_task(self._listen(), name="agents-listener")
@@ -144,6 +165,7 @@ class RunsApplication:
         """Commit what is waiting and give everything back."""
         if self._listener is not None:
             await cancel(self._listener)
+        await self._revocations.close()
         await self._watchman.close()
         await self._desk.close()
         await self._committer.close()

@@ -32,6 +32,8 @@ class Connected:
 
     agent_id: str
     connection_id: str
+    peer_address: str = ""
+    """Where other replicas reach the one that holds it; empty: nowhere."""
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ def connect(ledger: Ledger, connected: Connected, hello: runners_service_pb2.Hel
             {
                 "agent_id": connected.agent_id,
                 "connection_id": connected.connection_id,
+                "peer_address": connected.peer_address,
                 "host": hello.host,
                 "version": hello.version,
                 "heartbeat_ms": ledger.now_ms,

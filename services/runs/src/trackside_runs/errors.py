@@ -134,11 +134,14 @@ class AgentAwayError(ServiceError):
 
 
 class AgentElsewhereError(ServiceError):
-    """The run's agent is connected to another replica."""
+    """The run's agent is connected to another replica, which is not reached from here."""
 
     status = grpc.StatusCode.UNAVAILABLE
     reason = "AGENT_ELSEWHERE"
-    summary = "The agent of the run is connected to another replica of this service."
+    summary = (
+        "The agent of the run is connected to another replica of this service, which has no"
+        " address of its own (TRACKSIDE_PEER_ADDRESS)."
+    )
 
 
 class OffsetBeyondEndError(ServiceError):

@@ -1,5 +1,6 @@
 """Reading what a run published: asks the run's agent, and hands on what it sends.
 
+An agent is connected to one replica; another one hands the read on to that.
 Only what is recorded of the run is read, by the path under which it is. What is there now is
 held against the record: another size, or another version than the caller has begun with, ends
 the read before the first byte.
@@ -31,9 +32,11 @@ from trackside_runs.errors import (
     OutputNotRegularError,
     OutputUnreadableError,
 )
+from trackside_runs.peers import Peers
 from trackside_runs.registry import Change, Work
 from trackside_runs.storage import fact_tables, queries
 from trackside_runs.storage.ledger import Ledger
+from trackside_serving.calls import Call
 from trackside_serving.clock import ClockMs
 from trackside_serving.errors import PartNotFoundError, ServiceError
 from trackside_serving.escaping import escaped
@@ -73,6 +76,7 @@ class OutputReads:
         database: Database,
         committer: Committer[Work],
         lines: AgentLines,
+        peers: Peers,
         *,
         clock_ms: ClockMs,
         lease_seconds: float,
@@ -80,12 +84,13 @@ class OutputReads:
         self._database = database
         self._committer = committer
         self._lines = lines
+        self._peers = peers
         self._clock_ms = clock_ms
         self._lease_ms = lease_seconds * 1000
         self._began_ms = clock_ms()
 
     async def stream(
-        self, request: runs_service_pb2.ReadOutputRequest, run: run_pb2.Run, subject: str
+        self, request: runs_service_pb2.ReadOutputRequest, run: run_pb2.Run, call: Call
     ) -> AsyncGenerator[bytes]:
         """Yield what is asked for, encoded, to a caller who may see the run.
 
@@ -96,7 +101,15 @@ class OutputReads:
         """
         requests.require_reading(request)
         source = await self._source(request)
-        await self._require_connected(source.agent_id)
+        peer = await self._peer_of(source)
+        reading = self._peers.read(peer, request, call) if peer else self._read(source, run, call)
+        async with closing(reading) as responses:
+            async for response in responses:
+                yield response
+
+    async def _read(self, source: _Source, run: run_pb2.Run, call: Call) -> AsyncGenerator[bytes]:
+        """Yield what the agent sends that is connected here."""
+        request = source.request
         ask = runners_service_pb2.FileRead(
             run_id=run.run_id,
             runner=run.runner,
@@ -105,7 +118,7 @@ class OutputReads:
             offset=request.offset,
             length=request.length,
         )
-        with self._lines.reading(source.agent_id, ask, subject) as read:
+        with self._lines.reading(source.agent_id, ask, call.caller.subject) as read:
             opening = await _next(read, OPEN_SECONDS, request.offset)
             if opening.HasField("refusal"):
                 error = _error_of(opening.refusal, source, request.offset)
@@ -132,23 +145,35 @@ class OutputReads:
             raise NoReaderError
         return _Source(request, output, agent_id)
 
-    async def _require_connected(self, agent_id: str) -> None:
-        """Refuse to ask an agent that is not connected to this replica."""
-        if self._lines.is_connected(agent_id):
-            return
+    async def _peer_of(self, source: _Source) -> str:
+        """Return the address of the replica that the agent is connected to; empty: this one.
+
+        Raises:
+            AgentAwayError: It is connected to none.
+            AgentElsewhereError: It is connected to one that is not reached from here.
+        """
+        if self._lines.is_connected(source.agent_id):
+            return ""
         agents = fact_tables.AGENT.c
         found = await self._database.read(
             lambda connection: connection.execute(
-                select(agents.connection_id, agents.heartbeat_ms).where(agents.agent_id == agent_id)
+                select(agents.connection_id, agents.heartbeat_ms, agents.peer_address).where(
+                    agents.agent_id == source.agent_id
+                )
             ).one_or_none()
         )
-        if found is not None:
-            connection_id, heartbeat_ms = found
-            is_alive = self._clock_ms() - heartbeat_ms < self._lease_ms
-            # What was here and is gone, or was here before this process was, is nowhere else.
-            was_here = connection_id == self._lines.latest_connection_id(agent_id)
-            if is_alive and not was_here and heartbeat_ms > self._began_ms:
-                raise AgentElsewhereError
+        if found is None:
+            raise AgentAwayError
+        connection_id, heartbeat_ms, address = found
+        is_alive = self._clock_ms() - heartbeat_ms < self._lease_ms
+        # What was here and is gone, or was here before this process was, is nowhere else.
+        was_here = connection_id == self._lines.latest_connection_id(source.agent_id)
+        if not is_alive or was_here:
+            raise AgentAwayError
+        if address not in {"", self._lines.address()} and not source.request.handed_on:
+            return address
+        if heartbeat_ms > self._began_ms:
+            raise AgentElsewhereError
         raise AgentAwayError
 
     async def _note_there(self, source: _Source) -> None:

@@ -104,7 +104,7 @@ class RunnersServicer:
     async def connect(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         hello = parse(runners_service_pb2.ConnectRequest, await anext(requests, b"")).hello
         require_hello(hello)
-        connection = _Connection(Connected(hello.agent_id, new_identifier()))
+        connection = _Connection(Connected(hello.agent_id, new_identifier(), self._lines.address()))
         connected = connection.connected
         await self._commit(lambda ledger: claims.connect(ledger, connected, hello))
         self._connections.add(connection)

@@ -18,6 +18,7 @@ from trackside_runs.listing import RunLists
 from trackside_runs.output_reads import OutputReads
 from trackside_runs.part_calls import PartCalls
 from trackside_runs.registry import Change, ReportBatch, Sender, Work
+from trackside_runs.revocation_calls import RevocationCalls
 from trackside_runs.run_calls import RunCalls
 from trackside_runs.state_meanings import state_graph
 from trackside_runs.storage import deletion as deletions
@@ -43,6 +44,7 @@ class RunsServicer:
         desk: ControlDesk,
         reads: OutputReads,
         clock_ms: ClockMs,
+        revocations: RevocationCalls,
         lost_after_seconds: float,
     ) -> None:
         self._database = database
@@ -53,6 +55,7 @@ class RunsServicer:
         self._desk = desk
         self._reads = reads
         self._clock_ms = clock_ms
+        self._revocations = revocations
         self._lost_after_seconds = lost_after_seconds
         self._access = RunAccess(database)
         self._runs = RunCalls(
@@ -71,6 +74,7 @@ class RunsServicer:
         return {
             **self._runs.handlers,
             **self._parts.handlers,
+            **self._revocations.handlers,
             "ListRuns": self.list_runs,
             "ReadOutput": self.read_output,
             "ReportRun": self.report_run,
@@ -115,7 +119,7 @@ class RunsServicer:
         self, request: runs_service_pb2.ReadOutputRequest, call: Call
     ) -> AsyncIterator[bytes]:
         run = await self._access.find(request.run_id, call)
-        async with closing(self._reads.stream(request, run, call.caller.subject)) as responses:
+        async with closing(self._reads.stream(request, run, call)) as responses:
             async for response in responses:
                 yield response
 
@@ -147,7 +151,9 @@ class RunsServicer:
             requests.require_run_id(request.run_id)
             yield await self._watches.directory_entry(request.run_id)
             return
-        async for response in self._watches.watch_directory(request.start, call):
+        async for response in self._watches.watch_directory(
+            request.start, call, with_runs=not request.revocations_only
+        ):
             yield response
 
     # What the other services tell.

@@ -64,10 +64,13 @@ class _ListSource:
 @dataclass(frozen=True, slots=True)
 class _DirectorySource:
     database: Database
+    with_runs: bool
 
     async def read(self, after: int) -> Page:
         return await self.database.read(
-            lambda connection: queries.directory_page(connection, after, _ENTRIES_A_PAGE)
+            lambda connection: queries.directory_page(
+                connection, after, _ENTRIES_A_PAGE, with_runs=self.with_runs
+            )
         )
 
 
@@ -200,9 +203,9 @@ class RunWatches:
                 yield response
 
     async def watch_directory(
-        self, start: watch_start_pb2.WatchStart, call: Call
+        self, start: watch_start_pb2.WatchStart, call: Call, *, with_runs: bool
     ) -> AsyncIterator[bytes]:
-        """Yield directory entries: all of them, or those that have changed after a cursor.
+        """Yield what other services must know: all of it, or what has changed after a cursor.
 
         What is kept of the directory is its present state, so no cursor ever expires and a
         start NOW is one from the beginning.
@@ -212,7 +215,9 @@ class RunWatches:
         if wants_present(start):
             start = watch_start_pb2.WatchStart(position=watch_start_pb2.WATCH_POSITION_BEGINNING)
         position = starting_position(start, available, mint, DIRECTORY_TOPIC)
-        pieces = splice(_DirectorySource(self._database), self._hub, DIRECTORY_TOPIC, position)
+        pieces = splice(
+            _DirectorySource(self._database, with_runs), self._hub, DIRECTORY_TOPIC, position
+        )
         responses = with_tails(
             until_draining(pieces, call),
             mint=mint,

@@ -16,7 +16,7 @@ from trackside_runs import parents, silence
 from trackside_runs.registry import Change, Work
 from trackside_runs.rounds import Rounds
 from trackside_runs.silences import Silences
-from trackside_runs.storage import deletion, tables
+from trackside_runs.storage import deletion, revocations, tables
 from trackside_runs.storage.ledger import Ledger
 from trackside_serving.clock import SERVERS_APART_MS, ClockMs, steady_ms
 
@@ -63,7 +63,7 @@ class Watchman:
             self.look, name="watchman", every=_LOOK_SECONDS, on_outage=self._note_outage
         )
         self._forgetting = Rounds(
-            self.forget_old_changes, name="forgetting of old changes", every=_FORGET_SECONDS
+            self.forget, name="forgetting of what is old", every=_FORGET_SECONDS
         )
         self._purging = Rounds(self.purge_deleted, name="purging", every=_PURGE_SECONDS)
 
@@ -108,6 +108,18 @@ class Watchman:
                 await self._committer.commit(
                     Change(run_ids, lambda ledger, ids=run_ids: silence.look_at(ledger, ids))
                 )
+
+    async def forget(self) -> None:
+        """Drop whatever is kept for some time only."""
+        await self.forget_old_changes()
+        await self.forget_expired_revocations()
+
+    async def forget_expired_revocations(self) -> None:
+        """Drop the revocations of tokens that have expired, all of them."""
+        now_ms = self._clock_ms()
+        await self._committer.commit(
+            Change((), lambda ledger: revocations.forget_expired(ledger.connection, now_ms))
+        )
 
     async def forget_old_changes(self) -> None:
         """Drop the changes of runs that were sealed long ago; states, tasks and scopes stay."""

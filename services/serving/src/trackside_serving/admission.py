@@ -10,6 +10,7 @@ from typing import Final
 from trackside_serving.calls import Call
 from trackside_serving.errors import ServiceError, TooManyStreamsError
 from trackside_serving.identity import Caller, Role
+from trackside_serving.tokens import VerifiedToken
 
 
 class Kind(Enum):
@@ -47,7 +48,7 @@ class OpenCall:
         call: What its implementation sees.
         kind: What it is counted among.
         task: The task that serves it.
-        token_expires: When its token does, in seconds since 1970.
+        token: What it was let in by.
         is_fed: Whether the caller sends a stream.
         writes: Odd while a response is being written; grows by two with each.
         reads: How many requests were read.
@@ -58,7 +59,7 @@ class OpenCall:
     call: Call
     kind: Kind
     task: "asyncio.Task[object]"
-    token_expires: float
+    token: VerifiedToken
     is_fed: bool = False
     writes: int = 0
     reads: int = 0

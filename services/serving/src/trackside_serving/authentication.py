@@ -17,6 +17,7 @@ def authenticate(
 
     Raises:
         TokenRefusedError: There is none, more than one, another scheme, or no valid token.
+        TokenRevokedError: It was revoked.
     """
     found = None
     for name, value in metadata:

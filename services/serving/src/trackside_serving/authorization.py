@@ -36,6 +36,8 @@ RULES: Final[Mapping[str, frozenset[Role]]] = {
     "/trackside.runs.v1.RunsService/WatchRunDirectory": frozenset({Role.SERVICE, Role.ADMIN}),
     "/trackside.runs.v1.RunsService/ReportFigures": frozenset({Role.SERVICE}),
     "/trackside.runs.v1.RunsService/ConfirmDeletion": frozenset({Role.SERVICE}),
+    "/trackside.runs.v1.RunsService/RevokeToken": USERS,
+    "/trackside.runs.v1.RunsService/ListRevocations": USERS,
     "/trackside.runs.v1.RunsService/GetStateGraph": ANYONE,
     "/trackside.logs.v1.LogsService/AppendLogs": PRODUCERS,
     "/trackside.logs.v1.LogsService/ListLogs": READERS,
@@ -67,6 +69,7 @@ CONTROL: Final = frozenset(
         "/trackside.runs.v1.RunsService/KillRun",
         "/trackside.runs.v1.RunsService/StopRun",
         "/trackside.runs.v1.RunsService/ForceEndRun",
+        "/trackside.runs.v1.RunsService/RevokeToken",
         "/trackside.servers.v1.ServersService/GetServer",
     }
 )

@@ -1,7 +1,9 @@
 """What a server knows tokens by, and what it shows to the others of its installation."""
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from trackside_serving.home import Home, verifier_from
 from trackside_serving.identity import Caller, Role
@@ -9,6 +11,8 @@ from trackside_serving.remote import SERVICE_TOKEN_LIFETIME, Token
 from trackside_serving.settings import Settings
 from trackside_serving.starting import SettingsError
 from trackside_serving.tokens import TokenSigner, TokenVerifier
+
+_logger: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +24,26 @@ class Credentials:
         verifier: Checks the tokens of callers.
         service_token: Returns the token to call the other services with.
         signer: Makes tokens; None in a server that has the public key only.
+        renew_local_token: Replaces the token of the home's user if it is good no more.
     """
 
     server_id: str
     verifier: TokenVerifier
     service_token: Token
     signer: TokenSigner | None
+    renew_local_token: Callable[[], None]
 
     @classmethod
     def of_home(cls, home: Home, name: str) -> Self:
         """Return those of a server that has the home; `name` is what its own tokens call it."""
-        signer = home.signer()
+        signer, verifier = home.signer(), home.verifier()
         caller = Caller(name, Role.SERVICE)
         return cls(
             server_id=home.server_id,
-            verifier=home.verifier(),
+            verifier=verifier,
             service_token=lambda: signer.mint(caller, SERVICE_TOKEN_LIFETIME),
             signer=signer,
+            renew_local_token=lambda: _renew(home, verifier),
         )
 
     @classmethod
@@ -58,4 +65,13 @@ class Credentials:
             verifier=verifier_from(settings.verifying_key),
             service_token=lambda: token,
             signer=None,
+            renew_local_token=lambda: None,
         )
+
+
+def _renew(home: Home, verifier: TokenVerifier) -> None:
+    try:
+        home.renew_token(verifier)
+    except OSError:
+        # The next start tries again; with the home at hand, `trackside token create` makes others.
+        _logger.exception("the local user's token was revoked and cannot be replaced")

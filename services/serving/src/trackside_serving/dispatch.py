@@ -183,7 +183,7 @@ class Dispatcher(grpc.GenericRpcHandler):
             token=token.token,
             request_id=request_id(_metadata(context)),
         )
-        opened = OpenCall(call, method.kind, _current_task(), token.expires, method.is_fed)
+        opened = OpenCall(call, method.kind, _current_task(), token, method.is_fed)
         self._open_calls.admit(opened)
         return opened
 

@@ -9,6 +9,7 @@
     ├── CursorAheadError           OUT_OF_RANGE         the store has not got there
     ├── CursorExpiredError         OUT_OF_RANGE         what comes after it is no longer kept
     ├── TokenRefusedError          UNAUTHENTICATED      no valid token; never says why
+    ├── TokenRevokedError          UNAUTHENTICATED      the token was revoked
     ├── NotAllowedError            PERMISSION_DENIED    the role or the owner does not fit
     ├── RunNotFoundError           NOT_FOUND            no such run, or not for this caller
     ├── RunDeletedError            NOT_FOUND            the run was deleted
@@ -162,11 +163,22 @@ class CursorExpiredError(ServiceError):
 
 
 class TokenRefusedError(ServiceError):
-    """No token was sent, or it is wrong, expired or revoked: always with the same text."""
+    """No token was sent, or it is wrong or expired: always with the same text."""
 
     status = StatusCode.UNAUTHENTICATED
     reason = "TOKEN_REFUSED"
     summary = "A valid token is needed, sent as `authorization: Bearer TOKEN`."
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class TokenRevokedError(ServiceError):
+    """The token was revoked before it expired; told only to who has a token that we signed."""
+
+    status = StatusCode.UNAUTHENTICATED
+    reason = "TOKEN_REVOKED"
+    summary = "This token was revoked; another one is needed."
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,13 +19,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from trackside_serving.errors import TokenRefusedError
+from trackside_serving.errors import TokenRefusedError, TokenRevokedError
+from trackside_serving.identifiers import new_id
 from trackside_serving.identity import Caller, Role
 from trackside_serving.starting import HomeError
 from trackside_serving.tokens import TokenSigner, TokenVerifier
-
-ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Crockford's base32: no letter that is mistaken for another."""
 
 LOCAL_TOKEN_LIFETIME: Final = timedelta(days=3650)
 LOCAL_PROJECT: Final = "default"
@@ -57,7 +55,7 @@ class Home:
             self._key = _signing_key(path / "signing_key.pem")
             _make(path / "verifying_key.pem", _public_pem(self._key))
             self.server_id = _make(path / "server_id", new_id().encode()).decode().strip()
-            self.token = self._local_token()
+            self.token = self._local_token(self.verifier())
         except (OSError, ValueError) as error:
             msg = f"TRACKSIDE_HOME cannot be used: {error}"
             raise HomeError(msg) from error
@@ -80,13 +78,22 @@ class Home:
         """Return what checks tokens of this installation."""
         return TokenVerifier(self._key.public_key())
 
-    def _local_token(self) -> str:
+    def renew_token(self, verifier: TokenVerifier) -> None:
+        """Replace the local user's token if a server of this home does not take it any more.
+
+        So whoever may read the home, and could make any token, is never locked out: a token
+        that was revoked because it got about is exchanged for one that nobody knows.
+        """
+        self.token = self._local_token(verifier)
+
+    def _local_token(self, verifier: TokenVerifier) -> str:
         caller = Caller(_login_name(), Role.ADMIN, projects=frozenset({LOCAL_PROJECT}))
-        fresh = self.signer().mint(caller, LOCAL_TOKEN_LIFETIME)
+        revoked_ms = verifier.revocations.latest_issue_ms(caller.subject)
+        fresh = self.signer().mint(caller, LOCAL_TOKEN_LIFETIME, after_ms=revoked_ms)
         token = _make(self.token_file, fresh.encode()).decode().strip()
         try:
-            self.verifier().verify(token)
-        except TokenRefusedError:  # expired, or of a key that was replaced
+            verifier.verify(token)
+        except (TokenRefusedError, TokenRevokedError):  # or expired, or of a replaced key
             _replace(self.token_file, fresh.encode())
             return fresh
         return token
@@ -107,11 +114,6 @@ def verifier_from(path: Path) -> TokenVerifier:
         msg = "TRACKSIDE_VERIFYING_KEY cannot be used: it is no Ed25519 public key"
         raise HomeError(msg)
     return TokenVerifier(key)
-
-
-def new_id() -> str:
-    """Return 16 random characters of Crockford's base32."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(16))
 
 
 def _login_name() -> str:

@@ -92,8 +92,9 @@ class Server:
         self._watchdog = Watchdog(
             self.open_calls,
             Patience(slow=settings.slow_consumer_after, idle=settings.stream_idle_after),
-            verifier.has_expired,
+            verifier.refusal,
         )
+        verifier.revocations.on_news(self._watchdog.look_at_tokens)
         self._watching: asyncio.Task[None] | None = None
         dispatcher = Dispatcher(
             [*mounted, self.health, *self._reflections()],

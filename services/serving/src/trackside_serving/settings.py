@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         default="",
         description="The address that clients are told; empty: the one listened at.",
     )
+    peer_address: AddressText = Field(
+        default="",
+        description="The address at which other replicas of RunsService reach this one; empty: the"
+        " one that clients are told.",
+    )
     tls_certificate: Path | None = Field(
         default=None,
         description="A PEM file with the certificate chain; switches TLS on, with its key.",

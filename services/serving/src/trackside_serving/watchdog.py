@@ -17,8 +17,9 @@ from trackside_serving.errors import (
     ServiceError,
     SlowConsumerError,
     StreamIdleError,
-    TokenRefusedError,
+    TokenRevokedError,
 )
+from trackside_serving.tokens import VerifiedToken
 
 LONGEST_CALL: Final = 3600.0
 """Seconds that a call with one answer may take, whatever deadline the caller sets."""
@@ -56,20 +57,20 @@ class _Observation:
 
 
 class Watchdog:
-    """Ends streams that are not read or silent, calls that take too long, expired tokens."""
+    """Ends streams that are not read or silent, calls that take too long, refused tokens."""
 
     def __init__(
         self,
         open_calls: OpenCalls,
         patience: Patience,
-        has_expired: Callable[[float], bool],
+        refusal: Callable[[VerifiedToken], ServiceError | None],
     ) -> None:
         self._open_calls = open_calls
         self._interval = patience.interval
         self._slow = math.ceil(patience.slow / patience.interval)
         self._idle = math.ceil(patience.idle / patience.interval)
         self._long = math.ceil(patience.long / patience.interval)
-        self._has_expired = has_expired
+        self._refusal = refusal
         self._observations: dict[OpenCall, _Observation] = {}
 
     async def run(self) -> None:
@@ -85,18 +86,12 @@ class Watchdog:
             observation = before.get(opened) or _Observation(opened.writes, opened.reads)
             self._observations[opened] = observation
             self._note(opened, observation)
-            error = self._verdict(opened, observation)
-            if error is not None and opened.ending is None and not opened.is_closing:
-                opened.end(error)
-                _logger.info(
-                    "ended a call",
-                    extra={
-                        "reason": error.reason,
-                        "method": opened.call.method,
-                        "subject": opened.call.caller.subject,
-                        "request_id": opened.call.request_id,
-                    },
-                )
+            _end(opened, self._verdict(opened, observation))
+
+    def look_at_tokens(self) -> None:
+        """End every call now whose token is good no more."""
+        for opened in self._open_calls:
+            _end(opened, self._refused(opened))
 
     def _note(self, opened: OpenCall, observation: _Observation) -> None:
         has_written = opened.writes != observation.writes
@@ -114,6 +109,27 @@ class Watchdog:
             return StreamIdleError()
         if opened.kind is not Kind.STREAM and observation.looks >= self._long:
             return CallTooLongError()
-        if self._has_expired(opened.token_expires):
-            return TokenRefusedError()
-        return None
+        return self._refused(opened)
+
+    def _refused(self, opened: OpenCall) -> ServiceError | None:
+        error = self._refusal(opened.token)
+        # What was begun with a good token and has one answer gets it: the call, too, that
+        # revokes the token by which it is made.
+        if isinstance(error, TokenRevokedError) and opened.kind is not Kind.STREAM:
+            return None
+        return error
+
+
+def _end(opened: OpenCall, error: ServiceError | None) -> None:
+    if error is None or opened.ending is not None or opened.is_closing:
+        return
+    opened.end(error)
+    _logger.info(
+        "ended a call",
+        extra={
+            "reason": error.reason,
+            "method": opened.call.method,
+            "subject": opened.call.caller.subject,
+            "request_id": opened.call.request_id,
+        },
+    )

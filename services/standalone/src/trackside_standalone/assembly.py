@@ -6,7 +6,7 @@ from trackside_journal.records import Surroundings
 from trackside_live.servicer import LiveServicer
 from trackside_logs.bootstrap import LogsService
 from trackside_metrics.bootstrap import MetricsService
-from trackside_runs.bootstrap import RunsApplication
+from trackside_runs.bootstrap import RunsApplication, Trust
 from trackside_serving.calls import Service
 from trackside_serving.credentials import Credentials
 from trackside_serving.errors import ServiceError
@@ -47,11 +47,12 @@ class Assembly:
         settings, credentials = self._settings, self._credentials
         self._runs = RunsApplication(
             database_url=store_url(settings, RUNS),
-            server_id=credentials.server_id,
             redis_url=settings.redis_url or None,
             settings=settings,
-            signer=self.home.signer(),
+            trust=Trust(credentials.server_id, self.home.signer(), credentials.verifier),
+            address=lambda: self.server.address,
         )
+        credentials.verifier.revocations.on_news(credentials.renew_local_token)
         self._logs = LogsService(self._surroundings_of(LOGS))
         self._metrics = MetricsService(self._surroundings_of(METRICS), self._runs.report_figures)
         self.server = Server(
@@ -68,6 +69,7 @@ class Assembly:
             redis_url=self._settings.redis_url or None,
             watch_directory=self._runs.watch_directory,
             confirm_deletion=self._runs.confirm_deletion,
+            revocations=self._credentials.verifier.revocations,
         )
 
     def _mounted(self) -> list[Service]:

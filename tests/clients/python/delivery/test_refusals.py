@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,10 +124,16 @@ def finished_but_first_batch(append_server: AppendServer, delivery: Delivery) ->
     return finished(delivery) and append_server.only_run().messages == []
 
 
+@pytest.mark.parametrize("reason", ["TOKEN_REFUSED", "TOKEN_REVOKED"])
 def test_a_refused_token_keeps_everything_and_warns_once(
-    delivery: Delivery, append_server: AppendServer, warnings: list[str], location: Location
+    delivery: Delivery,
+    append_server: AppendServer,
+    warnings: list[str],
+    location: Location,
+    reason: str,
 ) -> None:
     append_server.token = "another"  # noqa: S105 - the test's own
+    append_server.refusal_of_tokens = reason
     outbox = open_run(delivery)
 
     outbox.log(lines("a"))
@@ -136,6 +143,26 @@ def test_a_refused_token_keeps_everything_and_warns_once(
 
     assert "refuses the token" in warnings[0]
     assert len(list(spools(location.home))) == 1
+
+
+def test_a_revoked_token_of_the_home_is_exchanged_without_a_loss(
+    append_server: AppendServer, warnings: list[str], tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("revoked")
+    append_server.refusal_of_tokens = "TOKEN_REVOKED"
+    delivery = Delivery(Location(append_server.address, "", tmp_path), on_warning=warnings.append)
+    outbox = open_run(delivery)
+    outbox.log(lines("a"))
+    assert delivery.wait(lambda: bool(warnings), 60)
+
+    token.write_text(append_server.token)  # as the server does
+    outbox.log(lines("b"))
+    outbox.close()
+
+    assert finished(delivery)
+    assert append_server.only_run().messages == ["a", "b"]
+    delivery.stop()
 
 
 def test_a_fenced_epoch_stops_that_producer_alone(

@@ -6,7 +6,8 @@ TracksideError
 ├── NotFoundError                no such run, or none that this caller may see
 ├── AmbiguousNameError            the words fit several runs or tasks
 ├── NotAllowedError              the token's role or ownership forbids it
-│   └── TokenRefusedError        no token, or one that is wrong, expired or revoked
+│   └── TokenRefusedError        no token, or one that is wrong or expired
+│       └── TokenRevokedError    the token was revoked
 ├── ConflictError                the state, or something that exists, forbids it
 ├── CursorExpiredError           the changes after a cursor are no longer kept
 ├── OverloadedError              the server has no room for it now
@@ -60,7 +61,8 @@ _HINTS: Mapping[str, str] = {
     "OUTPUT_UNREADABLE": "let the user that the agent runs as read it",
     "NO_READER": "`trackside get outputs RUN -o wide` shows where it was published",
     "AGENT_AWAY": "start the agent where it was, or ask again when it is back",
-    "AGENT_ELSEWHERE": "ask again: another connection may come to the replica that has it",
+    "AGENT_ELSEWHERE": "ask again: another connection may come to the replica that has it; replicas"
+    " that are given TRACKSIDE_PEER_ADDRESS find each other",
     "OFFSET_BEYOND_END": "`trackside get outputs RUN` shows its size",
     "STORAGE_FULL": "make room on the server's disk",
     "CHUNK_CORRUPT": "part of what is stored is damaged; what comes after it can still be read",
@@ -153,6 +155,14 @@ class TokenRefusedError(NotAllowedError):
     )
 
 
+class TokenRevokedError(TokenRefusedError):
+    """The token was revoked before it expired."""
+
+    default_hint = (
+        "another token is needed: `trackside token create` makes one where the server's home is"
+    )
+
+
 class ConflictError(TracksideError):
     """The state of the run, or something that exists already, does not allow it."""
 
@@ -209,6 +219,7 @@ _BY_REASON: Mapping[str, type[TracksideError]] = {
     "CURSOR_AHEAD": CursorForeignError,
     "CURSOR_EXPIRED": CursorExpiredError,
     "TOKEN_REFUSED": TokenRefusedError,
+    "TOKEN_REVOKED": TokenRevokedError,
 }
 
 _BY_STATUS: Mapping[str, type[TracksideError]] = {

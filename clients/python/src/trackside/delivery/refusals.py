@@ -47,7 +47,7 @@ def settle(depot: Depot, service: Service, error: TracksideError, under_way: int
     if facts.status == "UNAUTHENTICATED":
         depot.failed(error.message)
         depot.on_warning(f"{depot.location.server} refuses the token: {error.message}")
-        return Answer(again_after=LONG_WAIT / 2)
+        return Answer() if _is_exchanged(depot, facts) else Answer(again_after=LONG_WAIT / 2)
     if lane is None:
         return Answer(again_after=0.0 if under_way > 1 else None, doubtful=max(1, under_way))
     sequence = _sequence_meant(lane, facts)
@@ -68,15 +68,27 @@ def settle_creation(depot: Depot, shipment: Shipment, error: TracksideError) -> 
         depot.on_warning(f"run {shipment.run_id}: {error.message}")
         shipment.given_up = error.message
     elif status in {"PERMISSION_DENIED", "UNAUTHENTICATED"}:
-        depot.failed(error.message)
-        if status == "UNAUTHENTICATED":
-            depot.on_warning(f"{depot.location.server} refuses the token: {error.message}")
-        else:
-            depot.on_warning(f"run {shipment.run_id} cannot be created: {error.message}")
-        shipment.wait(LONG_WAIT / 2, LONG_WAIT)
+        _wait_for_a_right(depot, shipment, error)
     else:
         depot.failed(error.message)
         shipment.wait(0.1, 5.0)
+
+
+def _wait_for_a_right(depot: Depot, shipment: Shipment, error: TracksideError) -> None:
+    depot.failed(error.message)
+    if error.status == "UNAUTHENTICATED":
+        depot.on_warning(f"{depot.location.server} refuses the token: {error.message}")
+    else:
+        depot.on_warning(f"run {shipment.run_id} cannot be created: {error.message}")
+    if _is_exchanged(depot, error.facts):
+        shipment.wait(0.1, 5.0)
+    else:
+        shipment.wait(LONG_WAIT / 2, LONG_WAIT)
+
+
+def _is_exchanged(depot: Depot, facts: ErrorFacts) -> bool:
+    """Whether there may soon be another token: a server makes its home one for a revoked one."""
+    return facts.reason == "TOKEN_REVOKED" and not depot.location.token
 
 
 def _simplify(depot: Depot, shipment: Shipment, error: TracksideError) -> None:

@@ -60,6 +60,26 @@ class DeletedRunRow(RunsTables, table=True):
     """The same of the metrics service."""
 
 
+class RevocationRow(RunsTables, table=True):
+    """Tokens that are refused: one, or all of a subject, at the position of the latest word."""
+
+    __tablename__: Any = "revocation"
+    __table_args__: Any = (
+        Index("revocation_by_position", "position"),
+        Index("revocation_by_expiry", "expire_ms"),
+    )
+
+    token_id: str = _text(is_key=True)
+    """Empty: all tokens of the subject."""
+    subject: str = _text(is_key=True)
+    """Empty: whomever the one token speaks for."""
+    position: int = _number()
+    latest_issue_ms: int = _number()
+    expire_ms: int = _number()
+    revoke_ms: int = _number()
+    requester: str = _text()
+
+
 class ProducerRow(ProducerColumns, RunsTables, table=True):
     """What is remembered of a producer, so that every batch counts once."""
 
@@ -74,6 +94,8 @@ class AgentRow(RunsTables, table=True):
     agent_id: str = _text(is_key=True)
     connection_id: str = _text()
     """Of the connection that holds the lease; a later one takes it over."""
+    peer_address: str = _text()
+    """Where other replicas reach the one that it is connected to; empty: nowhere."""
     host: str = _text()
     version: str = _text()
     heartbeat_ms: int = _number()
@@ -136,6 +158,7 @@ class ControlRow(RunsTables, table=True):
 
 DIRECTORY: Final = table_of(DirectoryRow)
 DELETED_RUN: Final = table_of(DeletedRunRow)
+REVOCATION: Final = table_of(RevocationRow)
 PRODUCER: Final = table_of(ProducerRow)
 AGENT: Final = table_of(AgentRow)
 RUNNER: Final = table_of(RunnerRow)

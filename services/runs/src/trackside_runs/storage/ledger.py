@@ -36,6 +36,7 @@ from trackside_runs.storage.figure_book import FigureBook
 from trackside_runs.storage.notices import (
     AGENTS_TOPIC,
     DIRECTORY_TOPIC,
+    REVOCATIONS_TOPIC,
     RUN_KIND,
     Entry,
     IsWatched,
@@ -43,6 +44,7 @@ from trackside_runs.storage.notices import (
     seal_notices,
 )
 from trackside_runs.storage.part_book import PartBook, detail_row
+from trackside_runs.storage.revocations import RevocationBook
 from trackside_runs.storage.run_store import IDS_A_QUERY
 from trackside_runs.storage.scope_book import ScopeBook
 from trackside_runs.storage.task_book import TaskBook
@@ -74,6 +76,7 @@ class Ledger:
         self.now_ms = now_ms
         self.silences = silences
         self.agents = AgentBook(connection)
+        self.revocations = RevocationBook(connection)
         self.advanced_parents: set[str] = set()
         """The parents whose children's progress is to be added up again."""
         self._now = Timestamp()
@@ -244,6 +247,7 @@ class Ledger:
                 self._note_advance(record)
                 self.change_run(record)
         first = self._take_positions()
+        self.revocations.write(first + len(self._entries))
         self._write_changes()
         self._write_removals()
         self._write_runs()
@@ -252,7 +256,7 @@ class Ledger:
         for book in self._parts.values():
             book.write()
         self.agents.write(first)
-        return self._notices(is_watched) if self._entries else []
+        return self._notices(first, is_watched) if first else []
 
     def _note_elapsed(self, run: run_pb2.Run) -> None:
         """Say how long a run has taken; who shows one at work lets it go on counting."""
@@ -277,8 +281,11 @@ class Ledger:
     # Writing.
 
     def _take_positions(self) -> int:
-        """Give every change its place in the list and return the first; locks the list's head."""
-        count = len(self._entries)
+        """Give every change its place in the list and return the first; locks the list's head.
+
+        Revocations have the places behind the changes. Without either there is none: 0.
+        """
+        count = len(self._entries) + len(self.revocations)
         if not count:
             return 0
         last: int = self.connection.execute(_ADVANCE, {"count": count}).scalar_one()
@@ -345,12 +352,14 @@ class Ledger:
                 [run_rows.search_row(m) for m in messages],
             )
 
-    def _notices(self, is_watched: IsWatched) -> list[Notice]:
-        notices = change_notices(self._entries, is_watched)
-        previous, last = self._entries[0].position - 1, self._entries[-1].position
+    def _notices(self, first: int, is_watched: IsWatched) -> list[Notice]:
+        previous, last = first - 1, first - 1 + len(self._entries) + len(self.revocations)
+        notices = change_notices(self._entries, previous, last, is_watched)
         notices += seal_notices(self._announced.values())
-        if self._announced:
+        if self._announced or self.revocations:
             notices.append(Notice(DIRECTORY_TOPIC, previous, last, None))
+        if self.revocations:
+            notices.append(Notice(REVOCATIONS_TOPIC, previous, last, None))
         if self.agents.has_work or self.agents.has_requests:
             notices.append(Notice(AGENTS_TOPIC, previous, last, None))
         return notices

@@ -13,6 +13,9 @@ from trackside_runs.record import RunRecord
 DIRECTORY_TOPIC: Final = "directory"
 """The topic of what other services must know."""
 
+REVOCATIONS_TOPIC: Final = "revocations"
+"""The topic of tokens that are refused."""
+
 AGENTS_TOPIC: Final = "agents"
 """The topic of what waits for agents and sessions."""
 
@@ -41,13 +44,21 @@ class Entry:
     position: int = 0
 
 
-def change_notices(entries: Sequence[Entry], is_watched: IsWatched) -> list[Notice]:
-    """Return the notices of changes, in order of their positions."""
+def change_notices(
+    entries: Sequence[Entry], previous: int, last: int, is_watched: IsWatched
+) -> list[Notice]:
+    """Return the notices of changes, in order of their positions.
+
+    Args:
+        entries: The changes.
+        previous: The position before those of the transaction.
+        last: Its last position.
+        is_watched: Whether anybody may watch a topic.
+    """
     by_run: dict[str, list[Entry]] = {}
     for entry in entries:
         by_run.setdefault(entry.record.run_id, []).append(entry)
     notices = [_of_run(run_id, changes, is_watched) for run_id, changes in by_run.items()]
-    previous, last = entries[0].position - 1, entries[-1].position
     listed = _joined_list(entries) if is_watched(LIST_TOPIC) else None
     return [*notices, Notice(LIST_TOPIC, previous, last, listed)]
 

@@ -20,13 +20,15 @@ from trackside_protos.runs.v1 import (
 from trackside_runs.filtering.orders import Order
 from trackside_runs.record import RunFacts
 from trackside_runs.states import FINAL_RUN_STATES, OPEN_TASK_STATES
-from trackside_runs.storage import fact_tables, rows, tables
+from trackside_runs.storage import fact_tables, revocations, rows, tables
 from trackside_runs.storage.keys import path_key
 from trackside_runs.storage.notices import RUN_KIND, list_change
 from trackside_runs.storage.scope_book import NEWEST
 from trackside_serving.errors import RunNotFoundError
 
 _CHANGES_FIELD: Final = 2
+_ENTRIES_FIELD: Final = 1
+_REVOCATIONS_FIELD: Final = 4
 _PAGE_CHANGES: Final = 500
 _PAGE_BYTES: Final = 256 << 10
 
@@ -302,7 +304,7 @@ def list_page(connection: Connection, after: int) -> Page:
         .where(table.position > after)
         .order_by(table.position)
         .limit(_PAGE_CHANGES)
-    )
+    ).all()
     parts: list[bytes] = []
     size = 0
     last = after
@@ -314,27 +316,38 @@ def list_page(connection: Connection, after: int) -> Page:
             parts.append(list_change(position, run.SerializeToString()))
             size += len(parts[-1])
             if size >= _PAGE_BYTES:
-                break
+                return Page(b"".join(parts), last, max(head, last))
+    if len(found) < _PAGE_CHANGES:
+        last = max(last, head)  # what comes behind are no changes
     return Page(b"".join(parts), last, max(head, last))
 
 
-def directory_page(connection: Connection, after: int, limit: int) -> Page:
-    """Return the directory entries that have changed after a position, encoded."""
+def directory_page(
+    connection: Connection, after: int, limit: int, *, with_runs: bool = True
+) -> Page:
+    """Return the directory entries and revocations after a position, encoded."""
     head = list_range(connection).head
     table = fact_tables.DIRECTORY.c
-    found = (
+    runs = (
         connection.execute(
             select(fact_tables.DIRECTORY)
             .where(table.position > after)
             .order_by(table.position)
-            .limit(limit)
+            .limit(limit if with_runs else 0)
         )
         .mappings()
         .all()
     )
-    last = found[-1]["position"] if len(found) == limit else head
-    payload = b"".join(wire.bytes_field(1, _entry(row)) for row in found)
-    return Page(payload, last, head)
+    revoked = revocations.after(connection, after, limit=limit)
+    last = min(
+        runs[-1]["position"] if len(runs) == limit else head,
+        revoked[-1].position if len(revoked) == limit else head,
+    )
+    entries = [_entry(row) for row in runs if row["position"] <= last]
+    told = [placed.revocation.SerializeToString() for placed in revoked if placed.position <= last]
+    payload = [wire.bytes_field(_ENTRIES_FIELD, entry) for entry in entries]
+    payload += [wire.bytes_field(_REVOCATIONS_FIELD, revocation) for revocation in told]
+    return Page(b"".join(payload), last, head)
 
 
 def directory_entry(connection: Connection, run_id: str) -> bytes | None:

@@ -45,7 +45,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     (a cursor that can be served) and `latest`.
     """
     ERROR_REASON_TOKEN_REFUSED: _ErrorReason.ValueType  # 8
-    """No token was sent, or it is wrong, expired or revoked: `UNAUTHENTICATED`."""
+    """No token was sent, or it is wrong or expired: `UNAUTHENTICATED`."""
     ERROR_REASON_NOT_ALLOWED: _ErrorReason.ValueType  # 9
     """The role of the token does not allow the method, or the caller does not own the run:
     `PERMISSION_DENIED`.
@@ -126,15 +126,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     files: `FAILED_PRECONDITION`. Its `location` says where it is.
     """
     ERROR_REASON_AGENT_AWAY: _ErrorReason.ValueType  # 38
-    """The run's agent is not connected, or went away while it read: `UNAVAILABLE`, metadata
-    `offset`, behind the last byte that was sent, with a `RetryInfo`.
+    """The run's agent is not connected, or it or the replica that it is connected to went away while
+    it read: `UNAVAILABLE`, metadata `offset`, behind the last byte that was sent, with a `RetryInfo`.
     """
     ERROR_REASON_AGENT_ELSEWHERE: _ErrorReason.ValueType  # 39
-    """The run's agent is connected to another replica of the service: `UNAVAILABLE`. Another
-    connection may reach that.
+    """The run's agent is connected to a replica of the service that this one knows no address of:
+    `UNAVAILABLE`. Another connection may reach that.
     """
     ERROR_REASON_OFFSET_BEYOND_END: _ErrorReason.ValueType  # 40
     """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
+    ERROR_REASON_TOKEN_REVOKED: _ErrorReason.ValueType  # 41
+    """The token was revoked before it expired: `UNAUTHENTICATED`. Another one is needed."""
     ERROR_REASON_RUN_CHANGED: _ErrorReason.ValueType  # 44
     """The run is not as the caller expected, as somebody else has changed it meanwhile; nothing was
     changed: `ABORTED`, metadata `path`, for example `notes`.
@@ -171,7 +173,7 @@ ERROR_REASON_CURSOR_EXPIRED: ErrorReason.ValueType  # 7
 (a cursor that can be served) and `latest`.
 """
 ERROR_REASON_TOKEN_REFUSED: ErrorReason.ValueType  # 8
-"""No token was sent, or it is wrong, expired or revoked: `UNAUTHENTICATED`."""
+"""No token was sent, or it is wrong or expired: `UNAUTHENTICATED`."""
 ERROR_REASON_NOT_ALLOWED: ErrorReason.ValueType  # 9
 """The role of the token does not allow the method, or the caller does not own the run:
 `PERMISSION_DENIED`.
@@ -252,15 +254,17 @@ ERROR_REASON_NO_READER: ErrorReason.ValueType  # 37
 files: `FAILED_PRECONDITION`. Its `location` says where it is.
 """
 ERROR_REASON_AGENT_AWAY: ErrorReason.ValueType  # 38
-"""The run's agent is not connected, or went away while it read: `UNAVAILABLE`, metadata
-`offset`, behind the last byte that was sent, with a `RetryInfo`.
+"""The run's agent is not connected, or it or the replica that it is connected to went away while
+it read: `UNAVAILABLE`, metadata `offset`, behind the last byte that was sent, with a `RetryInfo`.
 """
 ERROR_REASON_AGENT_ELSEWHERE: ErrorReason.ValueType  # 39
-"""The run's agent is connected to another replica of the service: `UNAVAILABLE`. Another
-connection may reach that.
+"""The run's agent is connected to a replica of the service that this one knows no address of:
+`UNAVAILABLE`. Another connection may reach that.
 """
 ERROR_REASON_OFFSET_BEYOND_END: ErrorReason.ValueType  # 40
 """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
+ERROR_REASON_TOKEN_REVOKED: ErrorReason.ValueType  # 41
+"""The token was revoked before it expired: `UNAUTHENTICATED`. Another one is needed."""
 ERROR_REASON_RUN_CHANGED: ErrorReason.ValueType  # 44
 """The run is not as the caller expected, as somebody else has changed it meanwhile; nothing was
 changed: `ABORTED`, metadata `path`, for example `notes`.

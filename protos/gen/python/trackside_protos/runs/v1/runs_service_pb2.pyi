@@ -14,6 +14,7 @@ from ...producers.v1 import batch_pb2 as _batch_pb2
 from ...runs.v1 import change_pb2 as _change_pb2
 from ...runs.v1 import output_pb2 as _output_pb2
 from ...runs.v1 import report_pb2 as _report_pb2
+from ...runs.v1 import revocation_pb2 as _revocation_pb2
 from ...runs.v1 import run_pb2 as _run_pb2
 from ...runs.v1 import run_state_pb2 as _run_state_pb2
 from ...runs.v1 import task_pb2 as _task_pb2
@@ -794,6 +795,7 @@ class ReadOutputRequest(_message.Message):
     LENGTH_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ACCEPT_CHANGED_FIELD_NUMBER: _builtins.int
+    HANDED_ON_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Which run."""
     path: _builtins.str
@@ -810,6 +812,8 @@ class ReadOutputRequest(_message.Message):
     """Only if the file is still of this version, told by an earlier read; empty: any."""
     accept_changed: _builtins.bool
     """Whether it may be of another size than was published."""
+    handed_on: _builtins.bool
+    """Whether a replica hands it on for its caller: then it is handed on to no other."""
     def __init__(
         self,
         *,
@@ -820,10 +824,11 @@ class ReadOutputRequest(_message.Message):
         length: _builtins.int = ...,
         version: _builtins.str = ...,
         accept_changed: _builtins.bool = ...,
+        handed_on: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_changed", b"accept_changed", "length", b"length", "member", b"member", "offset", b"offset", "path", b"path", "run_id", b"run_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_changed", b"accept_changed", "handed_on", b"handed_on", "length", b"length", "member", b"member", "offset", b"offset", "path", b"path", "run_id", b"run_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1184,8 +1189,11 @@ class WatchRunDirectoryRequest(_message.Message):
 
     START_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
+    REVOCATIONS_ONLY_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Only this run, when set: answers with its entry and ends."""
+    revocations_only: _builtins.bool
+    """Leaves the runs out: for a service that keeps nothing of them."""
     @_builtins.property
     def start(self) -> _watch_start_pb2.WatchStart:
         """Where to begin. Default: NOW."""
@@ -1195,10 +1203,11 @@ class WatchRunDirectoryRequest(_message.Message):
         *,
         start: _watch_start_pb2.WatchStart | None = ...,
         run_id: _builtins.str = ...,
+        revocations_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revocations_only", b"revocations_only", "run_id", b"run_id", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1213,6 +1222,7 @@ class WatchRunDirectoryResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     CAUGHT_UP_FIELD_NUMBER: _builtins.int
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
     """Resumes after everything sent so far. Absent until the present state is complete."""
     caught_up: _builtins.bool
@@ -1221,16 +1231,23 @@ class WatchRunDirectoryResponse(_message.Message):
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunDirectoryEntry]:
         """Entries, each replacing what was said of its run before."""
 
+    @_builtins.property
+    def revocations(self) -> _containers.RepeatedCompositeFieldContainer[_revocation_pb2.Revocation]:
+        """Revocations, each replacing what was said of its token or subject before. One that is not
+        told again is kept until it expires.
+        """
+
     def __init__(
         self,
         *,
         entries: _abc.Iterable[Global___RunDirectoryEntry] | None = ...,
         cursor: _builtins.str = ...,
         caught_up: _builtins.bool = ...,
+        revocations: _abc.Iterable[_revocation_pb2.Revocation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caught_up", b"caught_up", "cursor", b"cursor", "entries", b"entries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caught_up", b"caught_up", "cursor", b"cursor", "entries", b"entries", "revocations", b"revocations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1397,6 +1414,124 @@ class ConfirmDeletionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConfirmDeletionResponse: _TypeAlias = ConfirmDeletionResponse  # noqa: Y015
+
+@_typing.final
+class RevokeTokenRequest(_message.Message):
+    """Asks to have tokens refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    token_id: _builtins.str
+    """The token with this id: 16 characters of Crockford base32."""
+    token: _builtins.str
+    """This token. It is not kept, only its id."""
+    subject: _builtins.str
+    """All tokens that speak for this subject and were made until now."""
+    validate_only: _builtins.bool
+    """Only checks the request, and answers as if it were done."""
+    def __init__(
+        self,
+        *,
+        token_id: _builtins.str = ...,
+        token: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject", "target", b"target", "token", b"token", "token_id", b"token_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject", "target", b"target", "token", b"token", "token_id", b"token_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["token_id", "token", "subject"]  # noqa: Y015
+    _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
+
+Global___RevokeTokenRequest: _TypeAlias = RevokeTokenRequest  # noqa: Y015
+
+@_typing.final
+class RevokeTokenResponse(_message.Message):
+    """Answers that the tokens are refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOCATION_FIELD_NUMBER: _builtins.int
+    EXISTED_FIELD_NUMBER: _builtins.int
+    existed: _builtins.bool
+    """Whether they were refused before."""
+    @_builtins.property
+    def revocation(self) -> _revocation_pb2.Revocation:
+        """What is kept of it. Of a token that has expired already nothing is."""
+
+    def __init__(
+        self,
+        *,
+        revocation: _revocation_pb2.Revocation | None = ...,
+        existed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["revocation", b"revocation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["existed", b"existed", "revocation", b"revocation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeTokenResponse: _TypeAlias = RevokeTokenResponse  # noqa: Y015
+
+@_typing.final
+class ListRevocationsRequest(_message.Message):
+    """Asks for revocations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many, 1 to 1,000. Default: 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the response before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRevocationsRequest: _TypeAlias = ListRevocationsRequest  # noqa: Y015
+
+@_typing.final
+class ListRevocationsResponse(_message.Message):
+    """Answers with revocations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Gets the next page; empty after the last."""
+    @_builtins.property
+    def revocations(self) -> _containers.RepeatedCompositeFieldContainer[_revocation_pb2.Revocation]:
+        """The revocations."""
+
+    def __init__(
+        self,
+        *,
+        revocations: _abc.Iterable[_revocation_pb2.Revocation] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "revocations", b"revocations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRevocationsResponse: _TypeAlias = ListRevocationsResponse  # noqa: Y015
 
 @_typing.final
 class GetStateGraphRequest(_message.Message):

@@ -143,6 +143,16 @@ class RunsServiceStub:
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionRequest.SerializeToString,
                 response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionResponse.FromString,
                 _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/trackside.runs.v1.RunsService/RevokeToken',
+                request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
+        self.ListRevocations = channel.unary_unary(
+                '/trackside.runs.v1.RunsService/ListRevocations',
+                request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsRequest.SerializeToString,
+                response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsResponse.FromString,
+                _registered_method=True)
         self.GetStateGraph = channel.unary_unary(
                 '/trackside.runs.v1.RunsService/GetStateGraph',
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.GetStateGraphRequest.SerializeToString,
@@ -283,8 +293,9 @@ class RunsServiceServicer:
         pages of a folder's files. The agent of the run reads, so the run may have ended long ago. At most
         8 reads of one caller and 16 at one agent are open at once: `RESOURCE_EXHAUSTED`, reason
         `TOO_MANY_STREAMS`. To go on after `UNAVAILABLE`, call again with the `version`, from behind the
-        last byte received. That is reason `AGENT_AWAY` when the agent is not connected or has gone while it
-        read, and `AGENT_ELSEWHERE` when it is connected to another replica of this service. Fails with
+        last byte received. That is reason `AGENT_AWAY` when the agent is not connected, or it or the
+        replica that it is connected to has gone while it read; any replica hands the read on to that one.
+        It is reason `AGENT_ELSEWHERE` when that one is not known by an address. Fails with
         `NOT_FOUND`, reason `PART_NOT_FOUND`, for what was never published, and reason
         `OUTPUT_GONE` when the file is not there any more, which the output then says too; with
         `FAILED_PRECONDITION`, reason `NO_READER`, when nobody can read it for us, `OUTPUT_NOT_REGULAR`
@@ -337,8 +348,8 @@ class RunsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchRunDirectory(self, request, context):
-        """Streams what the other services must know of every run: who may see it, whether it is
-        sealed. For tokens of the role service only. Resumable as every watch.
+        """Streams what the other services must know: of every run who may see it and whether it is
+        sealed, and which tokens are revoked. For tokens of the role service only. Resumable as every watch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -359,6 +370,30 @@ class RunsServiceServicer:
         """Takes in that a service has nothing left of deleted runs. Idempotent.
 
         For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong field.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Has tokens refused before they expire: one, or all of a subject that were made until now.
+        Idempotent.
+
+        Answered when it is stored; every service then knows within a few seconds, refuses such a
+        token and ends the streams that it has open: `UNAUTHENTICATED`, reason `TOKEN_REVOKED`. Kept
+        until no such token could be good any more, and never taken back. Admins revoke any token,
+        users those of their own subject, and what a user revokes by an id alone holds for its own
+        subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
+        installation; `PERMISSION_DENIED`, reason `NOT_ALLOWED`, for another subject;
+        `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of a user's revocations are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRevocations(self, request, context):
+        """Lists the revocations that are kept, the latest first: to admins all, to users those of
+        their own subject.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -478,6 +513,16 @@ def add_RunsServiceServicer_to_server(servicer, server):
                     servicer.ConfirmDeletion,
                     request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionRequest.FromString,
                     response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'ListRevocations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRevocations,
+                    request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsRequest.FromString,
+                    response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsResponse.SerializeToString,
             ),
             'GetStateGraph': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStateGraph,
@@ -1056,6 +1101,60 @@ class RunsService:
             '/trackside.runs.v1.RunsService/ConfirmDeletion',
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionRequest.SerializeToString,
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.ConfirmDeletionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trackside.runs.v1.RunsService/RevokeToken',
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenRequest.SerializeToString,
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.RevokeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRevocations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trackside.runs.v1.RunsService/ListRevocations',
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsRequest.SerializeToString,
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListRevocationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

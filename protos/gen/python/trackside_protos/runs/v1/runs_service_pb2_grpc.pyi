@@ -105,8 +105,9 @@ class RunsServiceStub:
     pages of a folder's files. The agent of the run reads, so the run may have ended long ago. At most
     8 reads of one caller and 16 at one agent are open at once: `RESOURCE_EXHAUSTED`, reason
     `TOO_MANY_STREAMS`. To go on after `UNAVAILABLE`, call again with the `version`, from behind the
-    last byte received. That is reason `AGENT_AWAY` when the agent is not connected or has gone while it
-    read, and `AGENT_ELSEWHERE` when it is connected to another replica of this service. Fails with
+    last byte received. That is reason `AGENT_AWAY` when the agent is not connected, or it or the
+    replica that it is connected to has gone while it read; any replica hands the read on to that one.
+    It is reason `AGENT_ELSEWHERE` when that one is not known by an address. Fails with
     `NOT_FOUND`, reason `PART_NOT_FOUND`, for what was never published, and reason
     `OUTPUT_GONE` when the file is not there any more, which the output then says too; with
     `FAILED_PRECONDITION`, reason `NO_READER`, when nobody can read it for us, `OUTPUT_NOT_REGULAR`
@@ -138,8 +139,8 @@ class RunsServiceStub:
     as start. See `WatchStart` for the errors.
     """
     WatchRunDirectory: _grpc.UnaryStreamMultiCallable[_runs_service_pb2.WatchRunDirectoryRequest, _runs_service_pb2.WatchRunDirectoryResponse]
-    """Streams what the other services must know of every run: who may see it, whether it is
-    sealed. For tokens of the role service only. Resumable as every watch.
+    """Streams what the other services must know: of every run who may see it and whether it is
+    sealed, and which tokens are revoked. For tokens of the role service only. Resumable as every watch.
     """
     ReportFigures: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ReportFiguresRequest, _runs_service_pb2.ReportFiguresResponse]
     """Takes in what the series of runs have come to, from MetricsService. Idempotent.
@@ -152,6 +153,22 @@ class RunsServiceStub:
     """Takes in that a service has nothing left of deleted runs. Idempotent.
 
     For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong field.
+    """
+    RevokeToken: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.RevokeTokenRequest, _runs_service_pb2.RevokeTokenResponse]
+    """Has tokens refused before they expire: one, or all of a subject that were made until now.
+    Idempotent.
+
+    Answered when it is stored; every service then knows within a few seconds, refuses such a
+    token and ends the streams that it has open: `UNAUTHENTICATED`, reason `TOKEN_REVOKED`. Kept
+    until no such token could be good any more, and never taken back. Admins revoke any token,
+    users those of their own subject, and what a user revokes by an id alone holds for its own
+    subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
+    installation; `PERMISSION_DENIED`, reason `NOT_ALLOWED`, for another subject;
+    `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of a user's revocations are kept.
+    """
+    ListRevocations: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ListRevocationsRequest, _runs_service_pb2.ListRevocationsResponse]
+    """Lists the revocations that are kept, the latest first: to admins all, to users those of
+    their own subject.
     """
     GetStateGraph: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.GetStateGraphRequest, _runs_service_pb2.GetStateGraphResponse]
     """Returns the states, conditions and transitions of runs and tasks, with their meaning."""
@@ -233,8 +250,9 @@ class RunsServiceAsyncStub(RunsServiceStub):
     pages of a folder's files. The agent of the run reads, so the run may have ended long ago. At most
     8 reads of one caller and 16 at one agent are open at once: `RESOURCE_EXHAUSTED`, reason
     `TOO_MANY_STREAMS`. To go on after `UNAVAILABLE`, call again with the `version`, from behind the
-    last byte received. That is reason `AGENT_AWAY` when the agent is not connected or has gone while it
-    read, and `AGENT_ELSEWHERE` when it is connected to another replica of this service. Fails with
+    last byte received. That is reason `AGENT_AWAY` when the agent is not connected, or it or the
+    replica that it is connected to has gone while it read; any replica hands the read on to that one.
+    It is reason `AGENT_ELSEWHERE` when that one is not known by an address. Fails with
     `NOT_FOUND`, reason `PART_NOT_FOUND`, for what was never published, and reason
     `OUTPUT_GONE` when the file is not there any more, which the output then says too; with
     `FAILED_PRECONDITION`, reason `NO_READER`, when nobody can read it for us, `OUTPUT_NOT_REGULAR`
@@ -266,8 +284,8 @@ class RunsServiceAsyncStub(RunsServiceStub):
     as start. See `WatchStart` for the errors.
     """
     WatchRunDirectory: _aio.UnaryStreamMultiCallable[_runs_service_pb2.WatchRunDirectoryRequest, _runs_service_pb2.WatchRunDirectoryResponse]  # type: ignore[assignment]
-    """Streams what the other services must know of every run: who may see it, whether it is
-    sealed. For tokens of the role service only. Resumable as every watch.
+    """Streams what the other services must know: of every run who may see it and whether it is
+    sealed, and which tokens are revoked. For tokens of the role service only. Resumable as every watch.
     """
     ReportFigures: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ReportFiguresRequest, _runs_service_pb2.ReportFiguresResponse]  # type: ignore[assignment]
     """Takes in what the series of runs have come to, from MetricsService. Idempotent.
@@ -280,6 +298,22 @@ class RunsServiceAsyncStub(RunsServiceStub):
     """Takes in that a service has nothing left of deleted runs. Idempotent.
 
     For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong field.
+    """
+    RevokeToken: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.RevokeTokenRequest, _runs_service_pb2.RevokeTokenResponse]  # type: ignore[assignment]
+    """Has tokens refused before they expire: one, or all of a subject that were made until now.
+    Idempotent.
+
+    Answered when it is stored; every service then knows within a few seconds, refuses such a
+    token and ends the streams that it has open: `UNAUTHENTICATED`, reason `TOKEN_REVOKED`. Kept
+    until no such token could be good any more, and never taken back. Admins revoke any token,
+    users those of their own subject, and what a user revokes by an id alone holds for its own
+    subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
+    installation; `PERMISSION_DENIED`, reason `NOT_ALLOWED`, for another subject;
+    `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of a user's revocations are kept.
+    """
+    ListRevocations: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ListRevocationsRequest, _runs_service_pb2.ListRevocationsResponse]  # type: ignore[assignment]
+    """Lists the revocations that are kept, the latest first: to admins all, to users those of
+    their own subject.
     """
     GetStateGraph: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.GetStateGraphRequest, _runs_service_pb2.GetStateGraphResponse]  # type: ignore[assignment]
     """Returns the states, conditions and transitions of runs and tasks, with their meaning."""
@@ -442,8 +476,9 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         pages of a folder's files. The agent of the run reads, so the run may have ended long ago. At most
         8 reads of one caller and 16 at one agent are open at once: `RESOURCE_EXHAUSTED`, reason
         `TOO_MANY_STREAMS`. To go on after `UNAVAILABLE`, call again with the `version`, from behind the
-        last byte received. That is reason `AGENT_AWAY` when the agent is not connected or has gone while it
-        read, and `AGENT_ELSEWHERE` when it is connected to another replica of this service. Fails with
+        last byte received. That is reason `AGENT_AWAY` when the agent is not connected, or it or the
+        replica that it is connected to has gone while it read; any replica hands the read on to that one.
+        It is reason `AGENT_ELSEWHERE` when that one is not known by an address. Fails with
         `NOT_FOUND`, reason `PART_NOT_FOUND`, for what was never published, and reason
         `OUTPUT_GONE` when the file is not there any more, which the output then says too; with
         `FAILED_PRECONDITION`, reason `NO_READER`, when nobody can read it for us, `OUTPUT_NOT_REGULAR`
@@ -505,8 +540,8 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_service_pb2.WatchRunDirectoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_runs_service_pb2.WatchRunDirectoryResponse], _abc.AsyncIterator[_runs_service_pb2.WatchRunDirectoryResponse]]:
-        """Streams what the other services must know of every run: who may see it, whether it is
-        sealed. For tokens of the role service only. Resumable as every watch.
+        """Streams what the other services must know: of every run who may see it and whether it is
+        sealed, and which tokens are revoked. For tokens of the role service only. Resumable as every watch.
         """
 
     @_abc_1.abstractmethod
@@ -531,6 +566,34 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes in that a service has nothing left of deleted runs. Idempotent.
 
         For tokens of the role service only. Fails with `INVALID_ARGUMENT` for a wrong field.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeToken(
+        self,
+        request: _runs_service_pb2.RevokeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_service_pb2.RevokeTokenResponse, _abc.Awaitable[_runs_service_pb2.RevokeTokenResponse]]:
+        """Has tokens refused before they expire: one, or all of a subject that were made until now.
+        Idempotent.
+
+        Answered when it is stored; every service then knows within a few seconds, refuses such a
+        token and ends the streams that it has open: `UNAUTHENTICATED`, reason `TOKEN_REVOKED`. Kept
+        until no such token could be good any more, and never taken back. Admins revoke any token,
+        users those of their own subject, and what a user revokes by an id alone holds for its own
+        subject only. Fails with `INVALID_ARGUMENT` for what is no id, or no token of this
+        installation; `PERMISSION_DENIED`, reason `NOT_ALLOWED`, for another subject;
+        `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, when 1,000 of a user's revocations are kept.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRevocations(
+        self,
+        request: _runs_service_pb2.ListRevocationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_service_pb2.ListRevocationsResponse, _abc.Awaitable[_runs_service_pb2.ListRevocationsResponse]]:
+        """Lists the revocations that are kept, the latest first: to admins all, to users those of
+        their own subject.
         """
 
     @_abc_1.abstractmethod
