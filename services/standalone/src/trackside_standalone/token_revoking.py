@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 import click
@@ -74,8 +74,8 @@ def revoke(  # one for each option
         if not yes:
             _ask(terminal, planned.revocation, _loss(connection, planned.revocation))
         revoked = _send(connection, request, validate_only=False)
-    _show(terminal, output, revoked)
-    terminal.say(_said(revoked))
+        _show(terminal, output, revoked)
+        terminal.say(_said(revoked, connection.now()))
 
 
 @click.command(name="list")
@@ -135,11 +135,11 @@ def _what(revocation: Revocation) -> str:
     return f"all tokens{whose} that were made until now"
 
 
-def _said(revoked: RevokeTokenResponse) -> str:
+def _said(revoked: RevokeTokenResponse, now: datetime) -> str:
     what = _what(revoked.revocation)
     if revoked.existed:
         return f"Nothing to do: {what} was revoked before."
-    if revoked.revocation.expire_time.ToDatetime() <= now().replace(tzinfo=None):
+    if revoked.revocation.expire_time.ToDatetime(UTC) <= now:
         return f"Nothing to do: {what} has expired."
     return f"Successfully revoked {what}."
 
