@@ -1,4 +1,5 @@
 import shutil
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,3 +122,56 @@ def test_what_was_damaged_in_the_midst_is_said_to_be_missing_where_it_was(
     missing = "an unknown number of log entries were dropped here because the file was damaged"
     assert append_server.only_run().messages == [*WHOLE[:20], missing, *WHOLE[21:]]
     assert_crashed(append_server)
+
+
+def test_of_a_byte_that_changed_in_the_midst_only_its_batch_is_missing(
+    location: Location, append_server: AppendServer, kept: SpoolFolder
+) -> None:
+    segment = bytearray(kept.segment(1).read_bytes())
+    segment[segment.index(b"line 20")] ^= 1
+    kept.segment(1).write_bytes(segment)
+
+    deliver(location, kept)
+
+    missing = "an unknown number of log entries were dropped here because the file was damaged"
+    assert append_server.only_run().messages == [*WHOLE[:20], missing, *WHOLE[21:]]
+    assert append_server.only_run().values("k") == list(range(COUNT))
+    assert_crashed(append_server)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_length_that_changed_hides_nothing_behind_it(
+    location: Location, append_server: AppendServer, kept: SpoolFolder, number: int
+) -> None:
+    segment = bytearray(kept.segment(1).read_bytes())
+    begin = [end for _, end in frames_in(bytes(segment))][60]
+    segment[begin + number - 1] ^= 2  # it now goes beyond the file, or not by much
+    kept.segment(1).write_bytes(segment)
+
+    deliver(location, kept)
+
+    stored = append_server.only_run()
+    assert stored.messages[-1] == WHOLE[-1]
+    assert len(set(stored.messages) & set(WHOLE)) + len(stored.values("k")) >= 2 * COUNT - 1
+
+
+def test_what_a_later_version_wrote_is_kept_for_it(
+    location: Location, append_server: AppendServer, kept: SpoolFolder
+) -> None:
+    segment = kept.segment(1).read_bytes()
+    frames = [frame for frame, _ in frames_in(segment)]
+    unknown = bytearray(frames[1].encode())
+    unknown[24] = 9
+    unknown[4:8] = zlib.crc32(unknown[8:]).to_bytes(4, "little")
+    parts = [*(frame.encode() for frame in frames[:61]), bytes(unknown)]
+    parts += [frame.encode() for frame in frames[61:]]
+    kept.segment(1).write_bytes(b"".join(parts))
+    shutil.copytree(kept.path.parent, location.home / "spool" / kept.path.parent.name)
+
+    report = deliver_spools(location)
+
+    assert report.remaining == ("0000000000000000",)
+    assert "later version" in " ".join(report.warnings)
+    assert append_server.only_run().messages == WHOLE[:20]
+    left = location.home / "spool" / "0000000000000000" / "sdk-1-1" / "00000001.segment"
+    assert left.exists()

@@ -24,6 +24,8 @@ class DeliveryReport:
     """The runs whose spools another process delivers at present."""
     elsewhere: tuple[str, ...]
     """The runs that are meant for another server."""
+    unreadable: tuple[str, ...]
+    """The spools that are damaged from the beginning, or that a later version has written."""
     warnings: tuple[str, ...]
     """What the server had against some of it, for people."""
 
@@ -42,16 +44,23 @@ def deliver_spools(location: Location) -> DeliveryReport:
     adopted: set[str] = set()
     busy: set[str] = set()
     elsewhere: set[str] = set()
+    unreadable: list[str] = []
     for folder in spools(location.home):
         identity = folder.identity()
-        if identity is None or identity.abandoned is Abandoned.KEPT:
+        if identity is None:
+            if folder.has_contents() and not folder.has_writer():
+                unreadable.append(str(folder.path))
+            continue
+        if identity.abandoned is Abandoned.KEPT:
             continue  # its writer comes back, and must find its epochs as it left them
         if identity.server != location.destination:
             elsewhere.add(identity.run_id)
         else:
             (adopted if delivery.adopt(folder) else busy).add(identity.run_id)
     _wait(delivery)
-    remaining = {shipment.run_id for shipment in delivery.left()}
+    left = delivery.left()
+    remaining = {shipment.run_id for shipment in left}
+    warnings += [f"run {one.run_id}: {one.given_up}" for one in left if one.given_up]
     complaint = [] if delivery.reach.connected else [delivery.reach.complaint]
     delivery.stop()
     return DeliveryReport(
@@ -59,6 +68,7 @@ def deliver_spools(location: Location) -> DeliveryReport:
         remaining=tuple(sorted(remaining)),
         busy=tuple(sorted(busy)),
         elsewhere=tuple(sorted(elsewhere)),
+        unreadable=tuple(sorted(unreadable)),
         warnings=tuple(dict.fromkeys(filter(None, (*warnings, *complaint)))),
     )
 

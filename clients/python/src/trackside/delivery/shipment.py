@@ -148,6 +148,11 @@ class Lane:
         outbox = self.shipment.outbox
         return outbox is None or outbox.spool.last[self.service] <= self.acknowledged
 
+    @property
+    def is_newer(self) -> bool:
+        """Whether a later version has written what follows."""
+        return self._reader.is_newer
+
     def _count(self, batches: int, size_bytes: int) -> None:
         self.sent += batches
         self._sent_bytes += size_bytes
@@ -270,6 +275,10 @@ class Shipment:
     def is_delivered(self) -> bool:
         """Say whether everything that there is now is acknowledged, the run's creation too."""
         return self.position.created and all(lane.is_empty for lane in self.lanes.values())
+
+    def is_newer(self) -> bool:
+        """Say whether a later version has written what is left."""
+        return any(lane.is_newer for lane in self.lanes.values())
 
     def is_closed(self) -> bool:
         """Say whether its writer has said that this is all, or it was said for it."""

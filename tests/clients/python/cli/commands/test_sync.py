@@ -70,6 +70,22 @@ def test_what_another_server_is_meant_to_have_is_left(
     assert append_server.runs == {}
 
 
+def test_what_cannot_be_read_is_named_and_kept(
+    command: Command, location: Location, append_server: AppendServer
+) -> None:
+    run_id = spool(location, "damaged")
+    kept = spool(location, "kept")
+    folder = location.home / "spool" / run_id / "sdk-1-1"
+    (folder / "00000001.segment").write_bytes(b"\0" * 300)
+
+    done = command("sync")
+
+    told = f"{folder} cannot be read, and is kept as it is\n"
+    assert done == Done(1, f"{kept} delivered\n", told)
+    assert folder.exists()
+    assert append_server.only_run().messages == ["kept"]
+
+
 def test_what_nobody_takes_stays_kept(
     command: Command,
     location: Location,

@@ -26,6 +26,10 @@ def sync(server: str | None) -> int:
         click.echo(f"{run_id} is meant for another server", err=True)
     for run_id in report.remaining:
         click.echo(f"{run_id} is not delivered", err=True)
+    for folder in report.unreadable:
+        click.echo(f"{harmless(folder)} cannot be read, and is kept as it is", err=True)
     for warning in report.warnings:
         click.echo(harmless(warning), err=True)
-    return ExitCode.UNREACHABLE if report.remaining else ExitCode.OK
+    if report.remaining:
+        return ExitCode.UNREACHABLE
+    return ExitCode.ERROR if report.unreadable else ExitCode.OK
