@@ -7,6 +7,7 @@ import pytest
 
 from support.append_server import AppendServer
 from support.deliveries import create, lines, point
+from support.small_disk import make_read_only, small_disk
 from trackside.delivery.leftovers import deliver_spools
 from trackside.delivery.outbox import Outbox
 from trackside.location import Location
@@ -175,3 +176,31 @@ def test_what_a_later_version_wrote_is_kept_for_it(
     assert append_server.only_run().messages == WHOLE[:20]
     left = location.home / "spool" / "0000000000000000" / "sdk-1-1" / "00000001.segment"
     assert left.exists()
+
+
+def test_a_spool_that_can_only_be_read_is_delivered_from_there(
+    location: Location, append_server: AppendServer, kept: SpoolFolder, tmp_path: Path
+) -> None:
+    run_id = kept.path.parent.name
+    with small_disk(tmp_path) as disk:
+        shutil.copytree(kept.path.parent, disk / "spool" / run_id)
+        make_read_only(disk)
+
+        reports = [deliver_spools(replace(location, home=disk)) for _ in range(2)]
+
+    assert [(each.delivered, each.busy) for each in reports] == [((run_id,), ())] * 2
+    assert append_server.only_run().messages == WHOLE
+    assert_crashed(append_server)
+
+
+def test_a_crash_is_told_once_however_often_its_spool_is_put_back(
+    location: Location, append_server: AppendServer, kept: SpoolFolder
+) -> None:
+    told: list[list[str]] = []
+
+    for _ in range(3):
+        deliver(location, kept)
+        told.append(append_server.only_run().kinds())
+
+    assert told[0] == told[1] == told[2]
+    assert_crashed(append_server)
