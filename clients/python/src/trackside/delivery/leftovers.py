@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trackside.delivery.delivery import Delivery
+from trackside.delivery.shipment import Shipment
 from trackside.location import Location
 from trackside.spool.folder import Abandoned, spools
 
@@ -18,6 +19,8 @@ class DeliveryReport:
 
     delivered: tuple[str, ...]
     """The runs of which everything is with the server now."""
+    running: tuple[str, ...]
+    """The runs whose programs still report, and of which everything so far is with the server."""
     remaining: tuple[str, ...]
     """The runs of which something is left in a spool."""
     busy: tuple[str, ...]
@@ -33,11 +36,11 @@ class DeliveryReport:
 def deliver_spools(location: Location) -> DeliveryReport:
     """Deliver the spools of a home that are meant for this server.
 
-    Returns when all is delivered, or when nothing was acknowledged for ten seconds. Any
-    number of processes may do this at once, and again after any of them was killed: each spool is
-    delivered by one, and every batch is stored once. A run whose program died is reported as
-    crashed; what a forked child that still runs has said so far is delivered too. An agent
-    delivers its own spools when it is back.
+    Returns when all is delivered that there is, or when nothing was acknowledged for ten
+    seconds; who still writes is not waited for. Any number of processes may do this at once,
+    and again after any of them was killed: each spool is delivered by one, and every batch is
+    stored once. A run whose program died is reported as crashed. An agent delivers its own
+    spools when it is back.
     """
     warnings: list[str] = []
     delivery = Delivery(location, on_warning=warnings.append)
@@ -57,14 +60,16 @@ def deliver_spools(location: Location) -> DeliveryReport:
             elsewhere.add(identity.run_id)
         else:
             (adopted if delivery.adopt(folder) else busy).add(identity.run_id)
-    _wait(delivery)
+    is_all_there = _wait(delivery)
     left = delivery.left()
-    remaining = {shipment.run_id for shipment in left}
+    running = {one.run_id for one in left if is_all_there and not one.given_up}
+    remaining = {one.run_id for one in left} - running
     warnings += [f"run {one.run_id}: {one.given_up}" for one in left if one.given_up]
     complaint = [] if delivery.reach.connected else [delivery.reach.complaint]
     delivery.stop()
     return DeliveryReport(
-        delivered=tuple(sorted(adopted - remaining)),
+        delivered=tuple(sorted(adopted - remaining - running)),
+        running=tuple(sorted(running - remaining)),
         remaining=tuple(sorted(remaining)),
         busy=tuple(sorted(busy)),
         elsewhere=tuple(sorted(elsewhere)),
@@ -73,12 +78,22 @@ def deliver_spools(location: Location) -> DeliveryReport:
     )
 
 
-def _wait(delivery: Delivery) -> None:
+def _wait(delivery: Delivery) -> bool:
+    """Wait until nothing is left that could be delivered now; say whether it came to that."""
     started = time.monotonic()
+
+    def is_all_there() -> bool:
+        return all(_is_all_there(shipment) for shipment in delivery.left())
 
     def is_over() -> bool:
         newest = max(started, delivery.reach.last_progress)
-        nothing_left = all(shipment.given_up for shipment in delivery.left())
-        return nothing_left or time.monotonic() - newest > PATIENCE_SECONDS
+        return is_all_there() or time.monotonic() - newest > PATIENCE_SECONDS
 
     delivery.wait(is_over, timeout=float("inf"))
+    return time.monotonic() - max(started, delivery.reach.last_progress) <= PATIENCE_SECONDS
+
+
+def _is_all_there(shipment: Shipment) -> bool:
+    if shipment.given_up:
+        return True
+    return shipment.is_held and shipment.is_delivered() and shipment.folder.has_writer()

@@ -36,11 +36,14 @@ def location(  # after `command`, which points to a server that takes nothing
 def spool(location: Location, message: str) -> str:
     run_id = new_identifier()
     identity = Identity(run_id, "sdk-1", server=location.destination, abandoned=Abandoned.CRASHED)
-    create = CreateRunRequest(run=Run(run_id=run_id), producer_id="sdk-1")
-    outbox = Outbox(SpoolFolder.of(location.home, identity), identity, create=create)
+    outbox = Outbox(SpoolFolder.of(location.home, identity), identity, create=created(run_id))
     outbox.log([LogEntry(message=message)])
     outbox.close()
     return run_id
+
+
+def created(run_id: str) -> CreateRunRequest:
+    return CreateRunRequest(run=Run(run_id=run_id), producer_id="sdk-1")
 
 
 def test_what_is_kept_is_delivered(
@@ -52,6 +55,24 @@ def test_what_is_kept_is_delivered(
 
     assert done == Done(0, f"{run_id} delivered\n", "")
     assert append_server.only_run().messages == ["kept"]
+
+
+def test_a_program_that_still_reports_is_not_waited_for(
+    command: Command, location: Location, append_server: AppendServer
+) -> None:
+    run_id = new_identifier()
+    identity = Identity(run_id, "sdk-1", server=location.destination, abandoned=Abandoned.CRASHED)
+    outbox = Outbox(SpoolFolder.of(location.home, identity), identity, create=created(run_id))
+    outbox.log([LogEntry(message="first")])
+
+    early = command("sync")
+    outbox.log([LogEntry(message="last")])
+    outbox.close()
+    late = command("sync")
+
+    assert early == Done(0, f"{run_id} delivered so far; its program still reports\n", "")
+    assert late == Done(0, f"{run_id} delivered\n", "")
+    assert append_server.only_run().messages == ["first", "last"]
 
 
 def test_with_nothing_kept_nothing_is_said(command: Command, location: Location) -> None:
