@@ -56,7 +56,8 @@ def deliver_spools(location: Location) -> DeliveryReport:
             continue
         if identity.abandoned is Abandoned.KEPT:
             continue  # its writer comes back, and must find its epochs as it left them
-        if identity.server != location.destination:
+        # A program that was given a token of its own has noted the address, which is this one.
+        if identity.server not in (location.destination, location.server):
             elsewhere.add(identity.run_id)
         else:
             (adopted if delivery.adopt(folder) else busy).add(identity.run_id)

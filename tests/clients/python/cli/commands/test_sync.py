@@ -80,6 +80,16 @@ def test_with_nothing_kept_nothing_is_said(command: Command, location: Location)
     assert command("sync") == Done(0, "", "")
 
 
+def test_what_a_program_with_a_token_of_its_own_has_kept_is_delivered_with_ours(
+    command: Command, location: Location, append_server: AppendServer
+) -> None:
+    run_id = spool(replace(location, token="expired"), "kept")  # noqa: S106  # no secret
+    (location.home / "token").write_text(append_server.token, "utf-8")
+
+    assert command("sync") == Done(0, f"{run_id} delivered\n", "")
+    assert append_server.only_run().messages == ["kept"]
+
+
 def test_what_another_server_is_meant_to_have_is_left(
     command: Command, location: Location, append_server: AppendServer
 ) -> None:
