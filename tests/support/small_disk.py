@@ -28,6 +28,12 @@ def small_disk(folder: Path) -> Generator[Path]:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)  # noqa: S603, S607 - likewise
 
 
+def make_read_only(disk: Path) -> None:
+    """Let nothing be written on a disk any more."""
+    remount = ["mount", "-o", "remount,ro", str(disk)]
+    subprocess.run(remount, check=True)  # noqa: S603 - our own words
+
+
 def fill(disk: Path) -> Path:
     """Leave no room on a disk, and return what to remove for there to be some again."""
     path = disk / "filler"

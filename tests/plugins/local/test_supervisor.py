@@ -35,6 +35,29 @@ if os.fork() == 0:
     os.execve(sys.executable, [sys.executable, "-c", code, sys.argv[1]], {})
 time.sleep(600)
 """
+NEVER_THE_SAME = """
+import os, signal, time
+for _ in range(8):
+    if os.fork() == 0:
+        break
+else:
+    os.write(1, b"up\\n")
+    time.sleep(600)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+deadline = time.monotonic() + 60
+while time.monotonic() < deadline:  # each goes on in a child of another session
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    time.sleep(0.002)
+"""
+STOPS_ITSELF = """
+import os, signal, subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+os.write(1, b"up\\n")
+os.kill(os.getpid(), signal.SIGSTOP)
+time.sleep(600)
+"""
 FACTS = """
 import json, os, resource, signal, sys
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
@@ -152,6 +175,23 @@ async def test_daemon_without_environment_is_found_and_ended(runs: Runs, tmp_pat
     await run.runner.kill(handle)
 
     assert not is_alive(daemon)
+
+
+@pytest.mark.parametrize("way", ["kill", "stop"])
+@pytest.mark.parametrize("program", [NEVER_THE_SAME, STOPS_ITSELF], ids=["flees", "stopped"])
+async def test_nothing_is_left_of_a_program_that_is_hard_to_end(
+    runs: Runs, program: str, way: str
+) -> None:
+    run = runs(program)
+    handle = await run.launch()
+    await until(lambda: (run.folder / "output").exists() and run.processes())
+
+    if way == "kill" or not await run.runner.stop(handle, 0.2):
+        await run.runner.kill(handle)
+    ending = await run.follow(handle)
+
+    assert run.processes() == set()
+    assert ending.on_request
 
 
 async def test_use_of_the_machine_is_recorded(runs: Runs) -> None:

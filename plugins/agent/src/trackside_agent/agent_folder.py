@@ -2,6 +2,7 @@
 
 id            its persistent id
 epoch         how often it was started: fences off what an earlier start may still say
+origin        where it is, by which a copy of it is known
 lock          locked by the agent while it runs; says which process that is
 agent.log     what it has to say itself
 runs/RUN/     what it holds (see `run_folder`)
@@ -10,12 +11,13 @@ ended/RUN     what it has held, so that a late second assignment launches nothin
 
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from trackside_agent import durable
+from trackside_agent import durable, origin
 from trackside_agent.run_folder import RunFolder
 
 REMEMBER_SECONDS: Final = 30 * 24 * 3600
@@ -38,6 +40,18 @@ class AgentFolder:
         """Make the folder and those in it."""
         for folder in (self._runs, self._ended):
             durable.make_folder(folder)
+
+    def leave_to_the_original(self) -> bool:
+        """Forget identity and runs if they are another folder's; return whether it was so."""
+        is_copy = origin.is_copy(self.path)
+        if is_copy:
+            for name in ("id", "epoch"):
+                (self.path / name).unlink(missing_ok=True)
+            for folder in (self._runs, self._ended):
+                shutil.rmtree(folder)
+            self.make()
+        origin.note(self.path)
+        return is_copy
 
     def agent_id(self) -> str:
         """Return the agent's id, made at its first start."""

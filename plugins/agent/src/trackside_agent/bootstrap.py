@@ -24,6 +24,8 @@ class Agent:
     def __init__(self, settings: Settings) -> None:
         folder = settings.folder
         folder.make()
+        if folder.leave_to_the_original():
+            logger.warning("this home is a copy: the agent of the other one keeps name and runs")
         folder.prune()
         agent_id, epoch = folder.agent_id(), folder.raise_epoch()
         found = find_runners()

@@ -1,4 +1,5 @@
 import shutil
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 
 from support.append_server import AppendServer
 from support.deliveries import create, lines, point
+from support.small_disk import make_read_only, small_disk
 from trackside.delivery.leftovers import deliver_spools
 from trackside.delivery.outbox import Outbox
 from trackside.location import Location
@@ -122,4 +124,85 @@ def test_what_was_damaged_in_the_midst_is_said_to_be_missing_where_it_was(
 
     missing = "an unknown number of log entries were dropped here because the file was damaged"
     assert append_server.only_run().messages == [*WHOLE[:20], missing, *WHOLE[21:]]
+    assert_crashed(append_server)
+
+
+def test_of_a_byte_that_changed_in_the_midst_only_its_batch_is_missing(
+    location: Location, append_server: AppendServer, kept: SpoolFolder
+) -> None:
+    segment = bytearray(kept.segment(1).read_bytes())
+    segment[segment.index(b"line 20")] ^= 1
+    kept.segment(1).write_bytes(segment)
+
+    deliver(location, kept)
+
+    missing = "an unknown number of log entries were dropped here because the file was damaged"
+    assert append_server.only_run().messages == [*WHOLE[:20], missing, *WHOLE[21:]]
+    assert append_server.only_run().values("k") == list(range(COUNT))
+    assert_crashed(append_server)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_length_that_changed_hides_nothing_behind_it(
+    location: Location, append_server: AppendServer, kept: SpoolFolder, number: int
+) -> None:
+    segment = bytearray(kept.segment(1).read_bytes())
+    begin = [end for _, end in frames_in(bytes(segment))][60]
+    segment[begin + number - 1] ^= 2  # it now goes beyond the file, or not by much
+    kept.segment(1).write_bytes(segment)
+
+    deliver(location, kept)
+
+    stored = append_server.only_run()
+    assert stored.messages[-1] == WHOLE[-1]
+    assert len(set(stored.messages) & set(WHOLE)) + len(stored.values("k")) >= 2 * COUNT - 1
+
+
+def test_what_a_later_version_wrote_is_kept_for_it(
+    location: Location, append_server: AppendServer, kept: SpoolFolder
+) -> None:
+    segment = kept.segment(1).read_bytes()
+    frames = [frame for frame, _ in frames_in(segment)]
+    unknown = bytearray(frames[1].encode())
+    unknown[24] = 9
+    unknown[4:8] = zlib.crc32(unknown[8:]).to_bytes(4, "little")
+    parts = [*(frame.encode() for frame in frames[:61]), bytes(unknown)]
+    parts += [frame.encode() for frame in frames[61:]]
+    kept.segment(1).write_bytes(b"".join(parts))
+    shutil.copytree(kept.path.parent, location.home / "spool" / kept.path.parent.name)
+
+    report = deliver_spools(location)
+
+    assert report.remaining == ("0000000000000000",)
+    assert "later version" in " ".join(report.warnings)
+    assert append_server.only_run().messages == WHOLE[:20]
+    left = location.home / "spool" / "0000000000000000" / "sdk-1-1" / "00000001.segment"
+    assert left.exists()
+
+
+def test_a_spool_that_can_only_be_read_is_delivered_from_there(
+    location: Location, append_server: AppendServer, kept: SpoolFolder, tmp_path: Path
+) -> None:
+    run_id = kept.path.parent.name
+    with small_disk(tmp_path) as disk:
+        shutil.copytree(kept.path.parent, disk / "spool" / run_id)
+        make_read_only(disk)
+
+        reports = [deliver_spools(replace(location, home=disk)) for _ in range(2)]
+
+    assert [(each.delivered, each.busy) for each in reports] == [((run_id,), ())] * 2
+    assert append_server.only_run().messages == WHOLE
+    assert_crashed(append_server)
+
+
+def test_a_crash_is_told_once_however_often_its_spool_is_put_back(
+    location: Location, append_server: AppendServer, kept: SpoolFolder
+) -> None:
+    told: list[list[str]] = []
+
+    for _ in range(3):
+        deliver(location, kept)
+        told.append(append_server.only_run().kinds())
+
+    assert told[0] == told[1] == told[2]
     assert_crashed(append_server)

@@ -52,6 +52,7 @@ class Lane:
         self.loaded: deque[Frame] = deque()
         """Batches that follow the acknowledged ones, without a gap."""
         self._reader = SpoolReader(shipment.folder, service, acknowledged)
+        self._has_looked_back = False
 
     def next_request(self, window: int = WINDOW) -> bytes | None:
         """Return the next request to send, counted as sent; None when there is none now."""
@@ -115,10 +116,29 @@ class Lane:
         """
         said = [frame for frame in self.loaded if frame.sequence > self._reader.last]
         if said and self.shipment.outbox is None:
+            self._has_looked_back = True
             self.begin_again()
             while self.loaded and self.loaded[-1].sequence > self._reader.last:
                 self.loaded.pop()
             self.shipment.end_with(said)
+
+    def look_back(self, count: int) -> None:
+        """Go back, once, to what was found here, if the server has so many batches more.
+
+        They can be what was said before for the same writer, in the same words, by a delivery
+        that could not write down how far it was. Others under these numbers are refused.
+        """
+        behind = self.acknowledged - self._reader.last
+        if 0 < behind <= count and not (self.loaded or self._has_looked_back):
+            self._has_looked_back = True
+            self.acknowledged = self._reader.last
+
+    @property
+    def standing(self) -> int:
+        """Up to which of the batches that were found here everything is stored by the server."""
+        if self.shipment.outbox is not None:
+            return self.acknowledged
+        return min(self.acknowledged, self._reader.last)
 
     def begin_again(self) -> None:
         """Forget what was sent: the stream has ended."""
@@ -147,6 +167,11 @@ class Lane:
             return False
         outbox = self.shipment.outbox
         return outbox is None or outbox.spool.last[self.service] <= self.acknowledged
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a later version has written what follows."""
+        return self._reader.is_newer
 
     def _count(self, batches: int, size_bytes: int) -> None:
         self.sent += batches
@@ -275,6 +300,10 @@ class Shipment:
         """Say whether everything that there is now is acknowledged, the run's creation too."""
         return self.position.created and all(lane.is_empty for lane in self.lanes.values())
 
+    def is_newer(self) -> bool:
+        """Say whether a later version has written what is left."""
+        return any(lane.is_newer for lane in self.lanes.values())
+
     def is_closed(self) -> bool:
         """Say whether its writer has said that this is all, or it was said for it."""
         return self._is_closed or (self.outbox is not None and self.outbox.closed)
@@ -310,6 +339,7 @@ class Shipment:
     def take_epilogue(self) -> list[Frame]:
         """Return, once, what is to be said behind the last batch, numbered."""
         runs = self.lanes[Service.RUNS]
+        runs.look_back(len(self._epilogue))
         last = runs.loaded[-1].sequence if runs.loaded else runs.acknowledged
         frames = [replace(f, sequence=last + n) for n, f in enumerate(self._epilogue, 1)]
         self._epilogue = []
@@ -347,7 +377,7 @@ class Shipment:
         self.lanes = {s: Lane(self, s, at[s], self._loads[s]) for s in SERVICES}
 
     def _standing(self) -> dict[Service, int]:
-        return {service: lane.acknowledged for service, lane in self.lanes.items()}
+        return {service: lane.standing for service, lane in self.lanes.items()}
 
 
 def creation_of(folder: SpoolFolder, identity: Identity) -> CreateRunRequest | None:

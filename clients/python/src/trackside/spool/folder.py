@@ -11,7 +11,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
 
-from trackside.spool.frames import SERVICES, CorruptFrameError, Frame, Service, frames_in
+from trackside.spool.frames import (
+    SERVICES,
+    CorruptFrameError,
+    Frame,
+    NewerFrameError,
+    Service,
+    frames_in,
+    readable_frames_in,
+)
 from trackside.spool.locks import FileLock
 
 _SUFFIX: Final = ".segment"
@@ -122,6 +130,12 @@ class SpoolFolder:
                         raise CorruptFrameError from error
         raise CorruptFrameError
 
+    def has_contents(self) -> bool:
+        """Say whether anything was ever written into it."""
+        with contextlib.suppress(OSError):
+            return any(self.segment(number).stat().st_size for number in self.segments())
+        return False
+
     def identity(self) -> Identity | None:
         """Return who writes or wrote this spool; None when nothing readable is in it."""
         for number in self.segments():
@@ -133,8 +147,8 @@ class SpoolFolder:
         """Return the newest frame that can be read, with the newest note; a header has one too."""
         newest: Frame | None = None
         for number in reversed(self.segments()):  # the last may have been begun and no more
-            with contextlib.suppress(CorruptFrameError, OSError):
-                for frame, _ in frames_in(self.segment(number).read_bytes()):
+            with contextlib.suppress(CorruptFrameError, NewerFrameError, OSError):
+                for frame, _ in readable_frames_in(self.segment(number).read_bytes()):
                     note = frame.note or (newest.note if newest else b"")
                     newest = replace(frame, note=note)
             if newest is not None:

@@ -1,8 +1,10 @@
 """Locks on files, by which processes of one user agree who writes and who delivers a spool."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 from weakref import WeakSet
 
 
@@ -17,7 +19,7 @@ class FileLock:
     def take(cls, path: Path) -> "FileLock | None":
         """Lock the file, made if need be; None when it is locked or cannot be."""
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = _open(path)
         except OSError:
             return None
         try:
@@ -39,6 +41,18 @@ class FileLock:
         for lock in tuple(_HELD):
             lock.release()
 
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+    # Whoever may only read, as on a medium that was put away, locks what there is.
+    return os.open(path if path.exists() else path.parent, os.O_RDONLY | os.O_CLOEXEC)
+
+
+_NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 _HELD: WeakSet[FileLock] = WeakSet()
 

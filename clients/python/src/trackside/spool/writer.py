@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from trackside.spool.folder import Identity, SpoolFolder, sync_path
-from trackside.spool.frames import SERVICES, CorruptFrameError, Frame, Service, frames_in
+from trackside.spool.frames import SERVICES, CorruptFrameError, Frame, Service, readable_frames_in
 
 SEGMENT_BYTES: Final = 4 << 20
 """A segment that is longer is followed by a new one; whole segments are deleted once delivered."""
@@ -283,7 +283,7 @@ class SpoolWriter:
         try:
             kept: list[bytes] = []
             with contextlib.suppress(CorruptFrameError):
-                for frame, _ in frames_in(path.read_bytes()):
+                for frame, _ in readable_frames_in(path.read_bytes()):
                     drop = frame.service is service and self._may_drop(frame)
                     if drop:
                         loss.frames.append(frame)

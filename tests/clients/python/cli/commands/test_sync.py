@@ -36,11 +36,14 @@ def location(  # after `command`, which points to a server that takes nothing
 def spool(location: Location, message: str) -> str:
     run_id = new_identifier()
     identity = Identity(run_id, "sdk-1", server=location.destination, abandoned=Abandoned.CRASHED)
-    create = CreateRunRequest(run=Run(run_id=run_id), producer_id="sdk-1")
-    outbox = Outbox(SpoolFolder.of(location.home, identity), identity, create=create)
+    outbox = Outbox(SpoolFolder.of(location.home, identity), identity, create=created(run_id))
     outbox.log([LogEntry(message=message)])
     outbox.close()
     return run_id
+
+
+def created(run_id: str) -> CreateRunRequest:
+    return CreateRunRequest(run=Run(run_id=run_id), producer_id="sdk-1")
 
 
 def test_what_is_kept_is_delivered(
@@ -54,9 +57,37 @@ def test_what_is_kept_is_delivered(
     assert append_server.only_run().messages == ["kept"]
 
 
+def test_a_program_that_still_reports_is_not_waited_for(
+    command: Command, location: Location, append_server: AppendServer
+) -> None:
+    run_id = new_identifier()
+    identity = Identity(run_id, "sdk-1", server=location.destination, abandoned=Abandoned.CRASHED)
+    outbox = Outbox(SpoolFolder.of(location.home, identity), identity, create=created(run_id))
+    outbox.log([LogEntry(message="first")])
+
+    early = command("sync")
+    outbox.log([LogEntry(message="last")])
+    outbox.close()
+    late = command("sync")
+
+    assert early == Done(0, f"{run_id} delivered so far; its program still reports\n", "")
+    assert late == Done(0, f"{run_id} delivered\n", "")
+    assert append_server.only_run().messages == ["first", "last"]
+
+
 def test_with_nothing_kept_nothing_is_said(command: Command, location: Location) -> None:
     assert location.home
     assert command("sync") == Done(0, "", "")
+
+
+def test_what_a_program_with_a_token_of_its_own_has_kept_is_delivered_with_ours(
+    command: Command, location: Location, append_server: AppendServer
+) -> None:
+    run_id = spool(replace(location, token="expired"), "kept")  # noqa: S106  # no secret
+    (location.home / "token").write_text(append_server.token, "utf-8")
+
+    assert command("sync") == Done(0, f"{run_id} delivered\n", "")
+    assert append_server.only_run().messages == ["kept"]
 
 
 def test_what_another_server_is_meant_to_have_is_left(
@@ -68,6 +99,22 @@ def test_what_another_server_is_meant_to_have_is_left(
 
     assert done == Done(0, "", f"{run_id} is meant for another server\n")
     assert append_server.runs == {}
+
+
+def test_what_cannot_be_read_is_named_and_kept(
+    command: Command, location: Location, append_server: AppendServer
+) -> None:
+    run_id = spool(location, "damaged")
+    kept = spool(location, "kept")
+    folder = location.home / "spool" / run_id / "sdk-1-1"
+    (folder / "00000001.segment").write_bytes(b"\0" * 300)
+
+    done = command("sync")
+
+    told = f"{folder} cannot be read, and is kept as it is\n"
+    assert done == Done(1, f"{kept} delivered\n", told)
+    assert folder.exists()
+    assert append_server.only_run().messages == ["kept"]
 
 
 def test_what_nobody_takes_stays_kept(

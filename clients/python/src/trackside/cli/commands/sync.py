@@ -1,12 +1,14 @@
 """`trackside sync`: delivers what programs could not."""
 
+from collections.abc import Iterator
+
 import click
 
 from trackside.cli.exit_codes import ExitCode
 from trackside.cli.options import server_option
 from trackside.cli.reach import locate
 from trackside.cli.safe_text import harmless
-from trackside.delivery.leftovers import deliver_spools
+from trackside.delivery.leftovers import DeliveryReport, deliver_spools
 
 
 @click.command()
@@ -20,12 +22,22 @@ def sync(server: str | None) -> int:
     report = deliver_spools(locate(server))
     for run_id in report.delivered:
         click.echo(f"{run_id} delivered")
+    for run_id in report.running:
+        click.echo(f"{run_id} delivered so far; its program still reports")
+    for line in _complaints(report):
+        click.echo(line, err=True)
+    if report.remaining:
+        return ExitCode.UNREACHABLE
+    return ExitCode.ERROR if report.unreadable else ExitCode.OK
+
+
+def _complaints(report: DeliveryReport) -> Iterator[str]:
     for run_id in report.busy:
-        click.echo(f"{run_id} is being delivered by another process", err=True)
+        yield f"{run_id} is being delivered by another process"
     for run_id in report.elsewhere:
-        click.echo(f"{run_id} is meant for another server", err=True)
+        yield f"{run_id} is meant for another server"
     for run_id in report.remaining:
-        click.echo(f"{run_id} is not delivered", err=True)
-    for warning in report.warnings:
-        click.echo(harmless(warning), err=True)
-    return ExitCode.UNREACHABLE if report.remaining else ExitCode.OK
+        yield f"{run_id} is not delivered"
+    for folder in report.unreadable:
+        yield f"{harmless(folder)} cannot be read, and is kept as it is"
+    yield from map(harmless, report.warnings)
