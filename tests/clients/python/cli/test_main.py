@@ -7,6 +7,7 @@ import click
 import pytest
 
 from trackside.cli import main
+from trackside.cli.open_group import Offers
 from trackside.version import VERSION
 
 
@@ -52,15 +53,20 @@ def test_a_mistyped_command_is_met_with_a_proposal(capsys: pytest.CaptureFixture
     ]
 
 
-def test_a_command_of_another_package_says_which(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(main, "_offered", dict[str, EntryPoint])
+def nothing(_: Offers) -> dict[str, EntryPoint]:
+    return {}
 
-    assert main.run(["up"]) == 1
+
+@pytest.mark.parametrize("words", [["up"], ["token", "create"]])
+def test_a_command_of_another_package_says_which(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr(Offers, "found", nothing)
+
+    assert main.run(words) == 1
 
     assert capsys.readouterr().err.splitlines() == [
-        "error: `trackside up` comes with another package",
+        f"error: `trackside {' '.join(words)}` comes with another package",
         "hint: pip install trackside-standalone",
     ]
 
@@ -79,7 +85,11 @@ def test_another_package_offers_a_command(
 ) -> None:
     offered = EntryPoint("up", f"{__name__}:up_of_a_test", "trackside.commands")
     monkeypatch.setattr(EntryPoint, "load", _load)
-    monkeypatch.setattr(main, "_offered", lambda: {"up": offered})
+
+    def found(offers: Offers) -> dict[str, EntryPoint]:
+        return {"up": offered} if offers.entry_point_group == "trackside.commands" else {}
+
+    monkeypatch.setattr(Offers, "found", found)
 
     assert main.run(["up"]) == 0
     assert main.run(["--help"]) == 0
@@ -90,10 +100,10 @@ def test_another_package_offers_a_command(
 def test_own_commands_are_found_without_a_scan_of_what_is_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def scan() -> dict[str, EntryPoint]:
+    def scan(_: Offers) -> dict[str, EntryPoint]:
         raise AssertionError
 
-    monkeypatch.setattr(main, "_offered", scan)
+    monkeypatch.setattr(Offers, "found", scan)
 
     assert main.run(["version"]) == 0
 

@@ -7,6 +7,9 @@ from typing import Final
 ENTRY_POINT_GROUP: Final = "trackside.commands"
 """The entry-point group in which other distributions offer further commands."""
 
+KEYED_ENTRY_POINT_GROUP: Final = "trackside.token_commands"
+"""The entry-point group in which another distribution offers more of `trackside token`."""
+
 COMPLETION_VARIABLE: Final = "_TRACKSIDE_COMPLETE"
 """Set in the environment by a shell that asks what could be typed next."""
 
@@ -56,6 +59,7 @@ COMMANDS: Final[Mapping[str, CommandPlace]] = {
     "profile": CommandPlace(
         "trackside.cli.commands.profile:profile", "Keep names for servers and choose one."
     ),
+    "token": CommandPlace("trackside.cli.commands.token:token", "Make, explain and revoke tokens."),
     "completion": CommandPlace(
         "trackside.cli.commands.completion:completion", "Make shells complete, runs too."
     ),
@@ -76,8 +80,18 @@ LISTINGS: Final[Mapping[str, CommandPlace]] = {
     ),
 }
 
-INSTALLED_SEPARATELY: Final[Mapping[str, str]] = {
-    "up": "trackside-standalone",
-    "token": "trackside-standalone",
+TOKEN_COMMANDS: Final[Mapping[str, CommandPlace]] = {
+    "revoke": CommandPlace(
+        "trackside.cli.commands.token_revoke:revoke", "Have tokens refused before they expire."
+    ),
+    "list": CommandPlace("trackside.cli.commands.token_list:list_", "List what is revoked."),
 }
+
+INSTALLED_SEPARATELY: Final[Mapping[str, str]] = {"up": "trackside-standalone"}
 """Commands that another distribution offers, and which one."""
+
+TOKEN_COMMANDS_INSTALLED_SEPARATELY: Final[Mapping[str, str]] = {
+    "create": "trackside-standalone",
+    "show": "trackside-standalone",
+}
+"""Those of `trackside token` that need the key of a home, so a server's libraries."""

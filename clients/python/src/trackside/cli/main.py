@@ -5,10 +5,8 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
 
 import click
-from typing_extensions import override
 
 from trackside.cli.command_table import (
     COMMANDS,
@@ -17,13 +15,10 @@ from trackside.cli.command_table import (
     INSTALLED_SEPARATELY,
 )
 from trackside.cli.exit_codes import ExitCode
-from trackside.cli.failures import CommandError, exit_code_of, explanation
-from trackside.cli.lazy_group import LazyGroup
+from trackside.cli.failures import exit_code_of, explanation
+from trackside.cli.open_group import Offers, OpenGroup
 from trackside.client.errors import TracksideError
 from trackside.version import VERSION
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 _HELP = """Watch and steer long-running work.
 
@@ -36,51 +31,13 @@ _HELP = """Watch and steer long-running work.
 RUN is an id, a unique beginning of one, a name, or @latest (@latest~1 is the one before)."""
 
 
-class Trackside(LazyGroup):
-    """The outermost group: our own commands, then those that other distributions offer."""
-
-    @override
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*self.places, *INSTALLED_SEPARATELY, *_offered()})
-
-    @override
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        command = super().get_command(ctx, cmd_name)
-        if command is not None:
-            return command
-        offered = _offered().get(cmd_name)
-        if offered is not None:
-            return cast("click.Command", offered.load())
-        if distribution := INSTALLED_SEPARATELY.get(cmd_name):
-            message = f"`trackside {cmd_name}` comes with another package"
-            raise CommandError(message, hint=f"pip install {distribution}")
-        return None
-
-    @override
-    def summaries(self) -> list[tuple[str, str]]:
-        offered = _offered()
-        missing = INSTALLED_SEPARATELY.keys() - offered.keys()
-        return [
-            *super().summaries(),
-            *((name, _summary(entry)) for name, entry in offered.items()),
-            *((name, f"(pip install {INSTALLED_SEPARATELY[name]})") for name in sorted(missing)),
-        ]
-
-
-def _offered() -> "dict[str, EntryPoint]":
-    """Return the commands of other distributions. Scans what is installed, so not at start."""
-    from importlib.metadata import entry_points  # noqa: PLC0415
-
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
-
-
-def _summary(entry: "EntryPoint") -> str:
-    command = cast("click.Command", entry.load())
-    return command.get_short_help_str(limit=80)
-
-
-trackside: Trackside = click.version_option(VERSION, message="%(prog)s %(version)s")(
-    Trackside(name="trackside", places=COMMANDS, help_text=_HELP)
+trackside: OpenGroup = click.version_option(VERSION, message="%(prog)s %(version)s")(
+    OpenGroup(
+        name="trackside",
+        places=COMMANDS,
+        help_text=_HELP,
+        offers=Offers(ENTRY_POINT_GROUP, INSTALLED_SEPARATELY),
+    )
 )
 
 

@@ -16,6 +16,7 @@ from trackside_protos.metrics.v1.series_pb2 import Series
 from trackside_protos.runners.v1.runners_service_pb2 import ListRunnersRequest, Runner
 from trackside_protos.runs.v1.change_pb2 import RunChange
 from trackside_protos.runs.v1.output_pb2 import Output
+from trackside_protos.runs.v1.revocation_pb2 import Revocation
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.runs_service_pb2 import (
     GetRunRequest,
@@ -23,6 +24,7 @@ from trackside_protos.runs.v1.runs_service_pb2 import (
     ListChangesRequest,
     ListOutputsRequest,
     ListProcessesRequest,
+    ListRevocationsRequest,
     ListRunsRequest,
     ListTasksRequest,
 )
@@ -173,6 +175,13 @@ def list_changes(connection: Connection, run_id: str) -> Iterator[RunChange]:
 def list_runners(connection: Connection) -> Sequence[Runner]:
     """Return the runners that agents offer or have offered."""
     return connection.call(connection.runners.ListRunners, ListRunnersRequest()).runners
+
+
+def list_revocations(connection: Connection) -> Iterator[Revocation]:
+    """Yield which tokens are revoked, the latest first."""
+    request = ListRevocationsRequest(page_size=_PAGE)
+    for page in _pages(connection, connection.runs.ListRevocations, request):
+        yield from page.revocations
 
 
 def _size(largest: int, limit: int | None) -> int:

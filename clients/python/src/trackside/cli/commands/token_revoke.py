@@ -1,11 +1,10 @@
-"""`trackside token revoke` and `list`: has tokens refused, and shows which are."""
+"""`trackside token revoke`: has tokens refused before they expire, after asking."""
 
 import base64
 import getpass
 import json
 import re
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
@@ -14,23 +13,18 @@ import click
 from trackside.cli.exit_codes import ExitCode
 from trackside.cli.failures import CommandError
 from trackside.cli.formats import Format, document_lines, plain
-from trackside.cli.listings import Listing
-from trackside.cli.options import listing_options, output_option, server_option
+from trackside.cli.options import output_option, server_option
 from trackside.cli.reach import connect
 from trackside.cli.safe_text import harmless_cell
-from trackside.cli.tables import table
 from trackside.cli.targets import STDIN
 from trackside.cli.terminal import Terminal
-from trackside.cli.times import ago
 from trackside.client.connection import Connection
 from trackside_protos.runs.v1.revocation_pb2 import Revocation
 from trackside_protos.runs.v1.runs_service_pb2 import (
-    ListRevocationsRequest,
     RevokeTokenRequest,
     RevokeTokenResponse,
 )
 
-_PAGE: Final = 1_000
 _ID: Final = re.compile(r"[0-9a-z]{16}")
 
 
@@ -76,27 +70,6 @@ def revoke(  # one for each option
         revoked = _send(connection, request, validate_only=False)
         _show(terminal, output, revoked)
         terminal.say(_said(revoked, connection.now()))
-
-
-@click.command(name="list")
-@listing_options
-@server_option
-def list_(*, output: str, no_pager: bool, server: str | None) -> None:
-    """List which tokens are revoked, the latest first.
-
-    Admins see all, users those of their own. A revocation is kept until no token is left that
-    it could be for; tokens themselves are kept nowhere.
-    """
-    with connect(server) as connection:
-        found = _revocations(connection)
-        Listing(
-            "revocations",
-            Revocation,
-            found,
-            name_of=lambda revocation: revocation.token_id or revocation.subject,
-            table=lambda to, _: _table(to, found, connection.now()),
-            when_empty="Nothing is revoked.",
-        ).write(output, no_pager=no_pager)
 
 
 def _request(target: str, subject: str) -> RevokeTokenRequest:
@@ -190,29 +163,3 @@ def _show(terminal: Terminal, output: str, revoked: RevokeTokenResponse) -> None
         terminal.show_exactly([revoked.revocation.token_id or revoked.revocation.subject])
     elif not form.is_for_people:
         terminal.show(document_lines(plain(revoked), form))
-
-
-def _revocations(connection: Connection) -> Sequence[Revocation]:
-    request = ListRevocationsRequest(page_size=_PAGE)
-    found: list[Revocation] = []
-    while True:
-        page = connection.call(connection.runs.ListRevocations, request)
-        found += page.revocations
-        if not page.next_page_token:
-            return found
-        request.page_token = page.next_page_token
-
-
-def _table(terminal: Terminal, revocations: Sequence[Revocation], now: datetime) -> list[str]:
-    rows = [
-        [
-            revocation.token_id or "all until then",
-            harmless_cell(revocation.subject) or "whose it is",
-            ago(revocation.revoke_time, now),
-            harmless_cell(revocation.requester),
-            f"{revocation.expire_time.ToDatetime():%Y-%m-%dT%H:%M:%SZ}",
-        ]
-        for revocation in revocations
-    ]
-    headers = ["TOKEN", "SUBJECT", "REVOKED", "BY", "KEPT UNTIL"]
-    return table(headers, rows, terminal.paint, width=terminal.width, flexible=["SUBJECT", "BY"])
