@@ -13,6 +13,7 @@ from trackside_journal.fanout import Hub
 from trackside_journal.tasks import cancel
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs.agent_lines import AgentLines
+from trackside_runs.agent_news import AgentNews
 from trackside_runs.clock import ClockMs, forward_clock
 from trackside_runs.desk import ControlDesk
 from trackside_runs.listing import RunLists
@@ -85,15 +86,16 @@ class RunsApplication:
             self._database, self._committer, clock_ms, silences, settings.change_retention_days
         )
         lines = AgentLines()
+        news = AgentNews(self._database, self._committer, signer)
         self._runners = RunnersServicer(
             database=self._database,
             committer=self._committer,
-            signer=signer,
+            news=news,
             lines=lines,
             clock_ms=clock_ms,
             lease_seconds=settings.lease,
         )
-        self._desk = ControlDesk(self._database, self._runners.note_delivered)
+        self._desk = ControlDesk(self._database, news.note_delivered)
         watches = RunWatches(
             self._database,
             self._hub,

@@ -12,6 +12,7 @@ from trackside_journal.tasks import closing
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs import figures, requests
 from trackside_runs.access import RunAccess
+from trackside_runs.deletion_calls import DeletionCalls
 from trackside_runs.desk import ControlDesk
 from trackside_runs.listing import RunLists
 from trackside_runs.output_reads import OutputReads
@@ -55,6 +56,7 @@ class RunsServicer:
             database, committer, self._access, lost_after_seconds=lost_after_seconds
         )
         self._parts = PartCalls(database, self._access, tasks)
+        self._deletions = DeletionCalls(database, committer, self._access)
 
     @property
     def descriptor(self) -> ServiceDescriptor:
@@ -67,6 +69,7 @@ class RunsServicer:
         return {
             **self._runs.handlers,
             **self._parts.handlers,
+            **self._deletions.handlers,
             "ListRuns": self.list_runs,
             "ReadOutput": self.read_output,
             "ReportRun": self.report_run,

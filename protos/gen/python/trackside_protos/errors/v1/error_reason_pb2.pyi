@@ -135,6 +135,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_OFFSET_BEYOND_END: _ErrorReason.ValueType  # 40
     """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
+    ERROR_REASON_UNSAFE_DIRECTORY: _ErrorReason.ValueType  # 41
+    """The directory of the run's outputs is one in which nothing is ever deleted, for example the home
+    of a user, or one that holds other runs' directories: `FAILED_PRECONDITION`, metadata `directory`.
+    """
+    ERROR_REASON_OUTPUTS_UNREACHABLE: _ErrorReason.ValueType  # 42
+    """Nobody can delete the outputs for us, as the run was launched by no agent, or its runner
+    recorded no directory: `FAILED_PRECONDITION`. Their `location` says where they are.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The machine-readable reasons of errors.
@@ -257,4 +265,12 @@ connection may reach that.
 """
 ERROR_REASON_OFFSET_BEYOND_END: ErrorReason.ValueType  # 40
 """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
+ERROR_REASON_UNSAFE_DIRECTORY: ErrorReason.ValueType  # 41
+"""The directory of the run's outputs is one in which nothing is ever deleted, for example the home
+of a user, or one that holds other runs' directories: `FAILED_PRECONDITION`, metadata `directory`.
+"""
+ERROR_REASON_OUTPUTS_UNREACHABLE: ErrorReason.ValueType  # 42
+"""Nobody can delete the outputs for us, as the run was launched by no agent, or its runner
+recorded no directory: `FAILED_PRECONDITION`. Their `location` says where they are.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
