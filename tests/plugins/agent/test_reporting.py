@@ -57,7 +57,7 @@ class MemorySpool:
 
 
 def reporter_on(spool: MemorySpool, note: bytes) -> SpoolingReporter:
-    return SpoolingReporter(cast("Spool", spool), Note.decode(note), Mask("", {}))
+    return SpoolingReporter(cast("Spool", spool), Note.decode(note), Mask("", {}), lambda _: "")
 
 
 def report(reporter: SpoolingReporter, pieces: Sequence[Piece]) -> None:

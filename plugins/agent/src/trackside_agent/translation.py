@@ -12,6 +12,7 @@ from trackside_plugin_interface import (
     LogLevel,
     Machine,
     Output,
+    OutputDirectory,
     Resources,
     Scope,
     Task,
@@ -20,6 +21,7 @@ from trackside_plugin_interface import (
 )
 from trackside_protos.logs.v1 import log_entry_pb2
 from trackside_protos.runs.v1 import (
+    output_deletion_pb2,
     output_pb2,
     provenance_pb2,
     report_pb2,
@@ -175,6 +177,17 @@ def output_message(output: Output) -> output_pb2.Output:
         task_id=output.task_id,
         location=output.location,
         create_time=_optional_time(output.create_time),
+    )
+
+
+def directory_message(
+    directory: OutputDirectory, hazard: str
+) -> output_deletion_pb2.OutputDirectory:
+    """Return the directory of a run's outputs, with what the host has against it."""
+    return output_deletion_pb2.OutputDirectory(
+        path=directory.path,
+        identity=directory.identity,
+        hazard=fitting(directory.hazard or hazard),
     )
 
 
