@@ -76,7 +76,11 @@ class RunsApplication:
         silences = Silences(clock_ms(), _timings(settings))
         registry = Registry(
             self._bus,
-            Signals(agents_wanted=self._agents_wanted, children_advanced=self._children_advanced),
+            Signals(
+                agents_wanted=self._agents_wanted,
+                children_advanced=self._children_advanced,
+                runs_removed=self._runs_removed,
+            ),
             clock_ms=clock_ms,
             silences=silences,
             is_watched=self._is_watched,
@@ -176,6 +180,9 @@ class RunsApplication:
 
     def _children_advanced(self, parent_ids: set[str]) -> None:
         self._watchman.children_advanced(parent_ids)
+
+    def _runs_removed(self) -> None:
+        self._watchman.runs_removed()
 
     def _agents_wanted(self) -> None:
         self._runners.wake()
