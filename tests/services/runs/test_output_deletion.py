@@ -30,6 +30,7 @@ from support.runs import (
     launched,
     new_run_id,
     state,
+    sweep,
     until,
 )
 from trackside_protos.runs.v1 import run_pb2, run_state_pb2, runs_service_pb2
@@ -306,6 +307,14 @@ async def test_a_run_that_no_agent_launched_is_out_of_reach(server: Server) -> N
 
     with pytest.raises(OutputsUnreachableError):
         await delete(server, run)
+
+
+async def test_a_parent_has_published_nothing_itself(server: Server) -> None:
+    parent = await server.create(sweep(x=[1]))
+    await server.kill(parent.run_id)
+
+    with pytest.raises(OutputsUnreachableError, match="the outputs of its children"):
+        await delete(server, parent)
 
 
 async def test_a_run_without_a_recorded_directory_is_out_of_reach(

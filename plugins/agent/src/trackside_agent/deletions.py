@@ -5,6 +5,7 @@ down what came of it. What is deleted was examined before, and that was written 
 """
 
 import asyncio
+import json
 import logging
 import re
 import threading
@@ -47,7 +48,6 @@ AT_ONCE: Final = 64
 
 REPORTED_AT_ONCE: Final = 500
 KEPT_TOLD: Final = 16
-LONGEST_MESSAGE: Final = 256
 
 _REQUEST_ID: Final = re.compile(r"[0-9a-z]{1,64}")
 _KEPT: Final[Sequence[tuple[type[Exception], str]]] = (
@@ -215,7 +215,7 @@ class _Deletion:
             KeptOutput(
                 path=doomed.path,
                 reason=KeptReason.Value(f"KEPT_REASON_{outcome.kept}"),
-                message=translation.fitting(outcome.message, LONGEST_MESSAGE),
+                message=translation.word(outcome.message),
             )
             for number, doomed in enumerate(self._order.outputs)
             if (outcome := self.folder.outcomes[number]).kept
@@ -245,7 +245,13 @@ class _Deletion:
             message = f"nothing is deleted in the run's directory: {self._hazard}"
             raise UnsafeDirectoryError(message)
         work = self._runner.examine_output(self._doomed(number))
-        return await call(self._runner.name, work, may_raise=READING)
+        found = await call(self._runner.name, work, may_raise=READING)
+        try:
+            json.dumps(found)
+        except (TypeError, ValueError) as error:
+            message = f"runner {self._runner.name!r} found what cannot be stored: {error}"
+            raise PluginFaultError(message) from error
+        return found
 
     async def _delete(self, number: int) -> Outcome:
         found = await self._settled(lambda: self._deleted(number))
@@ -253,7 +259,11 @@ class _Deletion:
 
     async def _deleted(self, number: int) -> int:
         work = self._runner.delete_output(self._doomed(number), self.folder.examined[number])
-        return await call(self._runner.name, work, may_raise=READING)
+        size: object = await call(self._runner.name, work, may_raise=READING)
+        if not isinstance(size, int) or size < 0:  # pyright: ignore[reportUnnecessaryIsInstance] - a plugin need not be checked
+            message = f"runner {self._runner.name!r} deleted {size!r} bytes"
+            raise PluginFaultError(message)
+        return size
 
     async def _settled(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T | Outcome:
         """Return what a runner does, or what came of the output as it does not."""

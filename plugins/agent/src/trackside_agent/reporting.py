@@ -192,6 +192,8 @@ class SpoolingReporter(Reporter):
 
     @override
     def output_directory(self, directory: OutputDirectory) -> None:
+        if not translation.can_be_told(directory.path):
+            return  # so nothing is ever deleted there
         told = translation.directory_message(directory, self._hazard_of(directory.path))
         if self._is_news("output_directory", told):
             self.report(RunReport(output_directory=told))

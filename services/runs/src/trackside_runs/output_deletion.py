@@ -37,6 +37,9 @@ def require_possible(ledger: Ledger, record: RunRecord) -> None:
     run = record.message
     if not record.is_final:
         raise ActionNotAllowedError(action="DELETE_OUTPUTS", state=run_state_name(run.state))
+    if run.is_parent:
+        message = "A parent has published nothing itself: delete the outputs of its children."
+        raise OutputsUnreachableError(message)
     if not record.facts.is_launched or not record.facts.authority:
         raise OutputsUnreachableError
     if not run.HasField("output_directory"):

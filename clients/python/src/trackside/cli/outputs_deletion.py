@@ -1,7 +1,7 @@
 """Deleting what runs have published: shown first, agreed to by a word, followed to the proof."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ from trackside.cli.safe_text import harmless
 from trackside.cli.targets import find_targets
 from trackside.cli.terminal import Terminal, now
 from trackside.cli.times import is_set
+from trackside.client import filters, listing
 from trackside.client.connection import Connection
 from trackside.client.deletions import ask_to_delete, request_in, runs_told
 from trackside.client.errors import TracksideError
@@ -115,8 +116,8 @@ def delete_outputs(
         terminal.show(_plan_lines(terminal, plans))
         terminal.say(f"Would delete {_what(plans)}; nothing was deleted.")
         return code
-    if not any(plan.count for plan in plans):
-        if plans:
+    if not plans:
+        if not code:
             terminal.say("There is nothing to delete.")
         return code
     word = WORD if asking.yes else _typed(terminal, plans)
@@ -136,22 +137,31 @@ def _plans(
     """Return what would be deleted, and the code of the first refusal, which is said."""
     plans: list[_Plan] = []
     code: int = ExitCode.OK
-    for run in find_targets(connection, asking.runs):
+    for run in _meant(connection, find_targets(connection, asking.runs)):
         try:
             answers = list(ask_to_delete(connection, run.run_id, "", paths, validate_only=True))
         except TracksideError as error:
             terminal.say(*explanation_for(run.run_id, error))
             code = code or exit_code_of(error)
         else:
-            plans.append(
-                _Plan(
-                    answers[-1].run,
-                    [output for answer in answers for output in answer.outputs],
-                    sum(answer.output_count for answer in answers),
-                    sum(answer.size_bytes for answer in answers),
-                )
+            plan = _Plan(
+                answers[-1].run,
+                [output for answer in answers for output in answer.outputs],
+                sum(answer.output_count for answer in answers),
+                sum(answer.size_bytes for answer in answers),
             )
+            plans += [plan] if plan.count else []
     return plans, code
+
+
+def _meant(connection: Connection, runs: Sequence[Run]) -> Iterator[Run]:
+    """Yield the runs, and instead of parents, which publish nothing themselves, their children."""
+    for run in runs:
+        if run.is_parent:
+            chosen = filters.children_of(run.run_id)
+            yield from listing.list_runs(connection, chosen, order_by="create_time")
+        else:
+            yield run
 
 
 def _plan_lines(terminal: Terminal, plans: Sequence[_Plan]) -> list[str]:

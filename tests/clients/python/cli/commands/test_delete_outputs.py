@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from support.command_line import Command, Keyboard
-from support.example_runs import CHILD_ID, FAILED_ID, at, failed_child
+from support.example_runs import CHILD_ID, FAILED_ID, PARENT_ID, at, child, failed_child
 from support.scripted_server import HangUntilCancelled, Refused, ScriptedServer
 from trackside_protos.logs.v1.logs_service_pb2 import ListLogsResponse
 from trackside_protos.metrics.v1.metrics_service_pb2 import ListSeriesResponse
@@ -17,6 +17,7 @@ from trackside_protos.runs.v1.runs_service_pb2 import (
     DeleteOutputsResponse,
     GetRunResponse,
     ListOutputsResponse,
+    ListRunsResponse,
     ListTasksResponse,
     RunListChange,
     WatchRunsResponse,
@@ -158,6 +159,16 @@ def test_what_was_kept_is_said_and_makes_a_conflict(
         "  kept plot\\x1b[2J: it has other contents than were published",
         "  … and 2 more",
     ]
+
+
+def test_of_a_parent_the_children_are_meant(deletable: Command, server: ScriptedServer) -> None:
+    server.answers["ListRuns"] = ListRunsResponse(runs=[child(), failed_child()])
+
+    done = deletable("delete", "--outputs", "--dry-run", PARENT_ID)
+
+    assert (done.code, done.err.startswith("Would delete 4 outputs")) == (0, True)
+    assert [one.run_id for one in server.requests["DeleteOutputs"]] == [CHILD_ID, FAILED_ID]
+    assert PARENT_ID in server.requests["ListRuns"][0].filter
 
 
 def test_nothing_to_delete_is_said(command: Command, server: ScriptedServer) -> None:
