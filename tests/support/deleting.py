@@ -65,13 +65,13 @@ async def ordered(agent: Agent, count: int = 1) -> DeletionOrder:
     return orders(agent)[count - 1]
 
 
-def carry_out(agent: Agent, order: DeletionOrder, **result: Any) -> None:
+def carry_out(agent: Agent, order: DeletionOrder, *, absent: bool = False, **result: Any) -> None:
     """Let an agent say that it has deleted what was ordered, unless told otherwise."""
     size = sum(doomed.size_bytes for doomed in order.outputs)
     values = result or {"deleted_count": len(order.outputs), "deleted_bytes": size}
     kept = {one.path for one in values.get("kept_outputs", ())}
     gone = [
-        GoneOutput(path=doomed.path, sequence=doomed.sequence)
+        GoneOutput(path=doomed.path, sequence=doomed.sequence, absent=absent)
         for doomed in order.outputs
         if doomed.path not in kept
     ]

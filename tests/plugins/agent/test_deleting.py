@@ -55,6 +55,12 @@ def result(room: ControlRoom, ordered: DeletionOrder) -> OutputsDeletion:
     return next(one for one in room.deletion(ordered.request_id) if one.HasField("result")).result
 
 
+def absent(room: ControlRoom, ordered: DeletionOrder) -> list[str]:
+    """Return what was said not to have been there."""
+    reports = room.deletion(ordered.request_id)
+    return [one.path for report in reports for one in report.gone_outputs if one.absent]
+
+
 def gone(room: ControlRoom, ordered: DeletionOrder) -> set[tuple[str, int]]:
     reports = room.deletion(ordered.request_id)
     return {(one.path, one.sequence) for report in reports for one in report.gone_outputs}
@@ -85,6 +91,7 @@ def test_what_was_ordered_is_deleted_and_told(
     assert (told.deleted_count, told.deleted_bytes, told.absent_count) == (2, 20, 1)
     assert told.kept_count == 0
     assert gone(room, ordered) == {("model", 7), ("plot", 7), ("gone", 7)}
+    assert absent(room, ordered) == ["gone"]
     assert [path.name for path in work.iterdir()] == ["other"]
 
 

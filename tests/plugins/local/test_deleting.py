@@ -416,6 +416,15 @@ def test_in_some_directories_nothing_is_deleted(
     )
 
 
+def test_who_has_no_home_may_delete(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+
+    assert record(work).hazard == ""
+
+
 def test_a_directory_that_has_become_unsafe_since_is_refused(work: Path) -> None:
     (work / "model").write_bytes(CONTENTS)
     output = doomed(record(work), work / "model")

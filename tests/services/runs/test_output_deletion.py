@@ -25,6 +25,7 @@ from support.runs import (
     SDK,
     Agent,
     Cluster,
+    Report,
     Server,
     closed,
     launched,
@@ -35,6 +36,7 @@ from support.runs import (
 )
 from trackside_protos.runs.v1 import run_pb2, run_state_pb2, runs_service_pb2
 from trackside_protos.runs.v1.output_deletion_pb2 import KeptOutput, KeptReason
+from trackside_protos.runs.v1.provenance_pb2 import Machine, Provenance
 from trackside_runs import deletion_calls
 from trackside_runs.errors import (
     ActionNotAllowedError,
@@ -201,11 +203,28 @@ async def test_nothing_that_was_there_is_told_as_nothing_found(
     run = await ended(server, agent)
     await delete(server, run)
 
-    carry_out(agent, await ordered(agent), absent_count=2)
+    carry_out(agent, await ordered(agent), absent=True, absent_count=2)
     request = await until_told(server, run)
 
     assert request.result == NOTHING_FOUND
     assert not any(one.exists for one in (await listed(server, run)).values())
+
+
+async def test_what_is_on_another_machine_is_not_said_to_be_gone(
+    server: Server, agent: Agent
+) -> None:
+    elsewhere = Report(provenance=Provenance(machine=Machine(host="elsewhere")))
+    run = await ended(server, agent, directory(), output("model"), output("plot"), elsewhere)
+    await delete(server, run, "model")
+    carry_out(agent, await ordered(agent), absent=True, absent_count=1)
+    await until_told(server, run)
+
+    await delete(server, run, "plot")
+    carry_out(agent, await ordered(agent, 2))
+    await until_told(server, run)
+
+    outputs = await listed(server, run)
+    assert {path: one.exists for path, one in outputs.items()} == {"model": True, "plot": False}
 
 
 async def test_to_ask_again_while_it_goes_on_adds_only_what_is_new(

@@ -198,9 +198,9 @@ class _Deletion:
                 yield head
             return
         gone = [
-            GoneOutput(path=doomed.path, sequence=doomed.sequence)
+            GoneOutput(path=doomed.path, sequence=doomed.sequence, absent=not outcome.is_deleted)
             for number, doomed in enumerate(self._order.outputs)
-            if not self.folder.outcomes[number].kept
+            if not (outcome := self.folder.outcomes[number]).kept
         ]
         for start in range(0, len(gone), REPORTED_AT_ONCE):
             report = DeletionReport(gone_outputs=gone[start : start + REPORTED_AT_ONCE])

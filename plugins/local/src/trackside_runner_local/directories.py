@@ -90,7 +90,7 @@ def hazard_of(path: str, others: Iterable[str] = ()) -> str:
     """
     if len(Path(path).parts) <= FEWEST_NAMES:
         return "it is at the top of the file system"
-    protected = {str(Path.home()): "a user's home", _own_directory(): "the agent's own directory"}
+    protected = {_home(): "a user's home", _own_directory(): "the agent's own directory"}
     protected |= dict.fromkeys(others, "what Trackside keeps of its runs")
     for other, what in protected.items():
         if _is_or_holds(path, other):
@@ -119,6 +119,14 @@ def _hazard_now(path: str) -> str:
         return hazard_of(path)
     except OSError as error:
         return f"it cannot be looked at: {error.strerror}"
+
+
+def _home() -> str:
+    """Return the home of the user; the root of one who has none."""
+    try:
+        return str(Path.home())
+    except RuntimeError:
+        return "/"
 
 
 def _own_directory() -> str:

@@ -78,14 +78,17 @@ def order(
     return request
 
 
-def note(ledger: Ledger, agent_id: str, told: DeletionReport) -> None:
-    """Note how far an agent is. A repeated word changes nothing, nor one on a deleted run."""
+def note(ledger: Ledger, agent_id: str, host: str, told: DeletionReport) -> None:
+    """Note how far an agent on a host is. A repeated word changes nothing, nor on a deleted run."""
     record = ledger.find(told.run_id)
     if record is None or record.facts.authority != agent_id:
         return
     for gone in told.gone_outputs:
         known = Output(path=gone.path, sequence=gone.sequence)
-        changes.note_existence(ledger, record, known, exists=False)
+        if gone.absent:
+            changes.note_gone(ledger, record.run_id, known, host)
+        else:
+            changes.note_existence(ledger, record, known, exists=False)
     if told.HasField("result"):
         deletion_orders.remove(ledger.connection, told.request_id)
     for request in record.message.control_requests:

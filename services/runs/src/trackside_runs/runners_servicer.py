@@ -47,6 +47,7 @@ class _Connection:
     """One agent's open connection."""
 
     connected: Connected
+    host: str
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     is_due: bool = True
     """Whether the store is to be asked what there is for the agent."""
@@ -103,7 +104,7 @@ class RunnersServicer:
     async def connect(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         hello = parse(runners_service_pb2.ConnectRequest, await anext(requests, b"")).hello
         require_hello(hello)
-        connection = _Connection(Connected(hello.agent_id, new_identifier()))
+        connection = _Connection(Connected(hello.agent_id, new_identifier()), hello.host)
         connected = connection.connected
         await self._commit(lambda ledger: claims.connect(ledger, connected, hello))
         self._connections.add(connection)
@@ -202,7 +203,7 @@ class RunnersServicer:
 
         def make(ledger: Ledger) -> None:
             claims.renew(ledger, connected)
-            output_deletion.note(ledger, connected.agent_id, told)
+            output_deletion.note(ledger, connected.agent_id, connection.host, told)
 
         await self._committer.commit(Change([told.run_id], make))
         if told.HasField("result"):

@@ -108,7 +108,9 @@ _DELETION: Final = Shape(
     {
         "run_id": identifier,
         "request_id": present(one_line(64)),
-        "gone_outputs": each(Shape({"path": PATH, "sequence": _COUNT}, required=("path",)), 500),
+        "gone_outputs": each(
+            Shape({"path": PATH, "sequence": _COUNT}, required=("path",), free=("absent",)), 500
+        ),
         "result": Shape(
             {
                 "deleted_count": _COUNT,

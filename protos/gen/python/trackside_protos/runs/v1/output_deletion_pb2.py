@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'trackside/runs/v1/output_deletion.proto\x12\x11trackside.runs.v1\"A\n\x0fOutputDirectory\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x0e\n\x06hazard\x18\x03 \x01(\t\"\xd0\x01\n\x0fOutputsDeletion\x12\x17\n\x0frequested_count\x18\x01 \x01(\x05\x12\x17\n\x0frequested_bytes\x18\x02 \x01(\x03\x12\x15\n\rdeleted_count\x18\x03 \x01(\x05\x12\x15\n\rdeleted_bytes\x18\x04 \x01(\x03\x12\x14\n\x0c\x61\x62sent_count\x18\x05 \x01(\x05\x12\x12\n\nkept_count\x18\x06 \x01(\x05\x12\x33\n\x0ckept_outputs\x18\x07 \x03(\x0b\x32\x1d.trackside.runs.v1.KeptOutput\"Z\n\nKeptOutput\x12\x0c\n\x04path\x18\x01 \x01(\t\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.trackside.runs.v1.KeptReason\x12\x0f\n\x07message\x18\x03 \x01(\t\"f\n\x0c\x44oomedOutput\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x10\n\x08\x63hecksum\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\x03\",\n\nGoneOutput\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03*\xf2\x01\n\nKeptReason\x12\x1b\n\x17KEPT_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17KEPT_REASON_NOT_REGULAR\x10\x01\x12\x17\n\x13KEPT_REASON_CHANGED\x10\x02\x12\x17\n\x13KEPT_REASON_OUTSIDE\x10\x03\x12\x1b\n\x17KEPT_REASON_UNDELETABLE\x10\x04\x12 \n\x1cKEPT_REASON_UNSAFE_DIRECTORY\x10\x05\x12\x1b\n\x17KEPT_REASON_UNSUPPORTED\x10\x06\x12\x1c\n\x18KEPT_REASON_RUNNER_FAULT\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'trackside/runs/v1/output_deletion.proto\x12\x11trackside.runs.v1\"A\n\x0fOutputDirectory\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x0e\n\x06hazard\x18\x03 \x01(\t\"\xd0\x01\n\x0fOutputsDeletion\x12\x17\n\x0frequested_count\x18\x01 \x01(\x05\x12\x17\n\x0frequested_bytes\x18\x02 \x01(\x03\x12\x15\n\rdeleted_count\x18\x03 \x01(\x05\x12\x15\n\rdeleted_bytes\x18\x04 \x01(\x03\x12\x14\n\x0c\x61\x62sent_count\x18\x05 \x01(\x05\x12\x12\n\nkept_count\x18\x06 \x01(\x05\x12\x33\n\x0ckept_outputs\x18\x07 \x03(\x0b\x32\x1d.trackside.runs.v1.KeptOutput\"Z\n\nKeptOutput\x12\x0c\n\x04path\x18\x01 \x01(\t\x12-\n\x06reason\x18\x02 \x01(\x0e\x32\x1d.trackside.runs.v1.KeptReason\x12\x0f\n\x07message\x18\x03 \x01(\t\"f\n\x0c\x44oomedOutput\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08location\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x10\n\x08\x63hecksum\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\x03\"<\n\nGoneOutput\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0e\n\x06\x61\x62sent\x18\x03 \x01(\x08*\xf2\x01\n\nKeptReason\x12\x1b\n\x17KEPT_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17KEPT_REASON_NOT_REGULAR\x10\x01\x12\x17\n\x13KEPT_REASON_CHANGED\x10\x02\x12\x17\n\x13KEPT_REASON_OUTSIDE\x10\x03\x12\x1b\n\x17KEPT_REASON_UNDELETABLE\x10\x04\x12 \n\x1cKEPT_REASON_UNSAFE_DIRECTORY\x10\x05\x12\x1b\n\x17KEPT_REASON_UNSUPPORTED\x10\x06\x12\x1c\n\x18KEPT_REASON_RUNNER_FAULT\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'trackside_protos.runs.v1.output_deletion_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_KEPTREASON']._serialized_start=583
-  _globals['_KEPTREASON']._serialized_end=825
+  _globals['_KEPTREASON']._serialized_start=599
+  _globals['_KEPTREASON']._serialized_end=841
   _globals['_OUTPUTDIRECTORY']._serialized_start=62
   _globals['_OUTPUTDIRECTORY']._serialized_end=127
   _globals['_OUTPUTSDELETION']._serialized_start=130
@@ -42,5 +42,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOOMEDOUTPUT']._serialized_start=432
   _globals['_DOOMEDOUTPUT']._serialized_end=534
   _globals['_GONEOUTPUT']._serialized_start=536
-  _globals['_GONEOUTPUT']._serialized_end=580
+  _globals['_GONEOUTPUT']._serialized_end=596
 # @@protoc_insertion_point(module_scope)

@@ -219,19 +219,25 @@ class GoneOutput(_message.Message):
 
     PATH_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    ABSENT_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """Its path."""
     sequence: _builtins.int
     """The `sequence` of the `DoomedOutput`: what was published anew since is another one."""
+    absent: _builtins.bool
+    """Whether it was not there, as is seen from the agent's machine. What a program published on
+    another one was never to be seen from there, and need not be gone.
+    """
     def __init__(
         self,
         *,
         path: _builtins.str = ...,
         sequence: _builtins.int = ...,
+        absent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absent", b"absent", "path", b"path", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
