@@ -241,6 +241,20 @@ def test_what_is_written_between_the_two_steps_is_kept(work: Path) -> None:
     assert sorted(path.name for path in (work / "results").iterdir()) == ["b", "new"]
 
 
+def test_another_folder_in_its_place_keeps_its_empty_folders(work: Path) -> None:
+    (work / "results").mkdir()
+    (work / "results" / "a").write_bytes(CONTENTS)
+    output = doomed(record(work), work / "results")
+    examined = run(LocalRunner(1).examine_output(output))
+    (work / "results").rename(work / "moved")
+    (work / "results" / "empty").mkdir(parents=True)
+
+    run(LocalRunner(1).delete_output(output, examined))
+
+    assert (work / "results" / "empty").is_dir()
+    assert (work / "moved" / "a").read_bytes() == CONTENTS
+
+
 def test_what_was_deleted_before_a_restart_counts(work: Path) -> None:
     (work / "deep" / "results").mkdir(parents=True)
     for name in ("a", "b"):
