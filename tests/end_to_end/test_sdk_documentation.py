@@ -48,7 +48,7 @@ def test_each_example_of_the_page_runs_and_its_run_has_completed(
 
 
 def test_a_launched_example_prints_what_the_page_says(installation: WholeInstallation) -> None:
-    (code,) = (code for _, code in own_examples() if "trackside.launch(" in code)
+    (code,) = (code for _, code in own_examples() if "double-half" in code)
     programs = Programs(installation.home, installation.address, token="")
 
     ended = programs.run(code.replace("double-half", "once more"))

@@ -31,6 +31,9 @@ from trackside_protos.runners.v1.runners_service_pb2 import (
     Command,
     ConnectRequest,
     ConnectResponse,
+    DeletionNoted,
+    DeletionOrder,
+    DeletionReport,
     FileRead,
     Hello,
     Renewal,
@@ -38,6 +41,7 @@ from trackside_protos.runners.v1.runners_service_pb2 import (
     SendFileResponse,
     Welcome,
 )
+from trackside_protos.runs.v1.output_deletion_pb2 import OutputDirectory
 from trackside_protos.runs.v1.report_pb2 import ControlStep, RunReport, StateReport
 from trackside_protos.runs.v1.run_pb2 import ControlRequest, Run, Usage
 from trackside_protos.runs.v1.run_state_pb2 import RunAction, RunState
@@ -76,6 +80,11 @@ class Told:
     @property
     def is_closed(self) -> bool:
         return any(report.HasField("closed") for report in self.reports)
+
+    @property
+    def directories(self) -> Sequence[OutputDirectory]:
+        told = [one for one in self.reports if one.HasField("output_directory")]
+        return [report.output_directory for report in told]
 
     def steps(self, request_id: str) -> Sequence[str]:
         return [
@@ -134,6 +143,9 @@ class ControlRoom:
         self._assignments: dict[str, Assignment] = {}
         self._stored: set[str] = set()
         self._commands: dict[str, Command] = {}
+        self._orders: dict[str, Sequence[DeletionOrder]] = {}
+        self._deletions: defaultdict[str, list[DeletionReport]] = defaultdict(list)
+        self._noted: set[str] = set()
         self._reads: dict[str, FileRead] = {}
         self._files: dict[str, Sent] = {}
         self._wanted: dict[str, int] = {}
@@ -201,6 +213,24 @@ class ControlRoom:
             self._reads[read.read_id] = read
             self._changed.notify_all()
         return sent
+
+    def order(self, *pages: DeletionOrder) -> None:
+        """Have outputs deleted; handed over on each connection until its end is noted."""
+        with self._changed:
+            self._orders[pages[0].request_id] = pages
+            self._changed.notify_all()
+
+    def note_deleted(self, request_id: str) -> None:
+        """Say from now on that the end of a deletion is stored."""
+        with self._changed:
+            del self._orders[request_id]
+            self._noted.add(request_id)
+            self._changed.notify_all()
+
+    def deletion(self, request_id: str) -> Sequence[DeletionReport]:
+        """Return what was told of a deletion."""
+        with self._changed:
+            return list(self._deletions[request_id])
 
     def told(self, run_id: str) -> Told:
         with self._changed:
@@ -309,6 +339,8 @@ class ControlRoom:
                         self.renewals.append(request.renewal)
                     elif request.HasField("launch_stored"):
                         self._stored.add(request.launch_stored.run_id)
+                    elif request.HasField("deletion"):
+                        self._deletions[request.deletion.request_id].append(request.deletion)
                     self._changed.notify_all()
         except Exception:  # noqa: BLE001 - grpc has no name for the end of a cancelled stream
             return
@@ -332,7 +364,20 @@ class ControlRoom:
             for read_id, read in self._reads.items()
             if read_id not in self._sent
         ]
-        return [one for one in assignments + commands + reads if one[0] not in sent]
+        orders = [
+            (f"{request_id} {number}", ConnectResponse(deletion=page))
+            for request_id, pages in self._orders.items()
+            for number, page in enumerate(pages)
+        ]
+        noted = [
+            (
+                f"{request_id} noted",
+                ConnectResponse(deletion_noted=DeletionNoted(request_id=request_id)),
+            )
+            for request_id in self._noted
+        ]
+        due = [*assignments, *commands, *reads, *orders, *noted]
+        return [one for one in due if one[0] not in sent]
 
     def _send_file(
         self, requests: Iterator[SendFileRequest], context: grpc.ServicerContext

@@ -1,7 +1,7 @@
 """The sessions that a page shows, and how they are done again and compared.
 
-A session is a block marked `console`. What is typed stands after `$ `, `>>> `, `... ` and
-`[y/N] `; `^C` is an interrupt, given when what is shown before it has appeared; `<TAB>` is that
+A session is a block marked `console`. What is typed stands after `$ `, `>>> `, `... `, `[y/N] ` and
+`for good: `; `^C` is an interrupt, given when what is shown before it has appeared; `<TAB>` is that
 key, and what the page shows after it on that line the shell writes by itself. `trackside get`,
 `describe` and `logs` are asked again until they show what the page shows, as a person would who
 waits for it. What a command says in passing, states and shares that may be overtaken by the next,
@@ -19,7 +19,7 @@ from support.shown_text import ShownText
 from support.terminal_shell import INTERRUPT, TerminalShell
 
 _BLOCK: Final = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_ASKING: Final = re.compile(r"^(>>> |\.\.\.(?: |$)|.*\[y/N\] )(.*)$")
+_ASKING: Final = re.compile(r"^(>>> |\.\.\.(?: |$)|.*(?:\[y/N\]|for good:) )(.*)$")
 _READING: Final = re.compile(r"(\S+/)?trackside (get|describe|logs) ")
 _FOLLOWING: Final = re.compile(r"(\S+/)?trackside (run|resume|watch) ")
 _PASSING: Final = re.compile(

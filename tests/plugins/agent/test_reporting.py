@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -13,7 +14,7 @@ from trackside.spool.frames import Service
 from trackside_agent import reporting
 from trackside_agent.masking import Mask
 from trackside_agent.reporting import Note, SpoolingReporter
-from trackside_plugin_interface import RunState, Usage
+from trackside_plugin_interface import OutputDirectory, RunState, Usage
 from trackside_protos.logs.v1.log_entry_pb2 import LogEntry
 from trackside_protos.runs.v1.report_pb2 import RunReport
 
@@ -57,7 +58,7 @@ class MemorySpool:
 
 
 def reporter_on(spool: MemorySpool, note: bytes) -> SpoolingReporter:
-    return SpoolingReporter(cast("Spool", spool), Note.decode(note), Mask("", {}))
+    return SpoolingReporter(cast("Spool", spool), Note.decode(note), Mask("", {}), lambda _: "")
 
 
 def report(reporter: SpoolingReporter, pieces: Sequence[Piece]) -> None:
@@ -153,3 +154,28 @@ async def test_usage_is_passed_on_now_and_then_and_at_the_end() -> None:
     usages = [report.usage for report in spool.reports()]
     assert [usage.peak_memory_bytes for usage in usages] == [0, 999]
     assert usages[-1].processor_duration.ToMilliseconds() == 124_875
+
+
+async def test_a_directory_is_told_once_with_what_the_host_has_against_it() -> None:
+    spool = MemorySpool()
+    reporter = SpoolingReporter(
+        cast("Spool", spool), Note(), Mask("", {}), lambda path: f"{path} is ours"
+    )
+
+    for _ in range(2):
+        reporter.output_directory(OutputDirectory(path="/data/work", identity="1:2"))
+    reporter.flush()
+
+    [told] = [report.output_directory for report in spool.reports()]
+    assert (told.path, told.identity, told.hazard) == ("/data/work", "1:2", "/data/work is ours")
+
+
+@pytest.mark.parametrize("path", ["work", "", "/data/../etc", "/\udcff", "/a\0b", "/" + "x" * 4096])
+async def test_a_directory_that_cannot_be_told_is_not(path: str) -> None:
+    spool = MemorySpool()
+    reporter = reporter_on(spool, b"")
+
+    reporter.output_directory(OutputDirectory(path=path, identity="1:2"))
+    reporter.flush()
+
+    assert spool.reports() == []

@@ -7,6 +7,7 @@ lock          locked by the agent while it runs; says which process that is
 agent.log     what it has to say itself
 runs/RUN/     what it holds (see `run_folder`)
 ended/RUN     what it has held, so that a late second assignment launches nothing
+deletions/ID  what it is to delete of the outputs of runs (see `deletion_folder`)
 """
 
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from trackside_agent import durable, origin
+from trackside_agent.deletion_folder import DeletionFolder
 from trackside_agent.run_folder import RunFolder
 
 REMEMBER_SECONDS: Final = 30 * 24 * 3600
@@ -35,10 +37,11 @@ class AgentFolder:
         self.log = self.path / "agent.log"
         self._runs = self.path / "runs"
         self._ended = self.path / "ended"
+        self._deletions = self.path / "deletions"
 
     def make(self) -> None:
         """Make the folder and those in it."""
-        for folder in (self._runs, self._ended):
+        for folder in (self._runs, self._ended, self._deletions):
             durable.make_folder(folder)
 
     def leave_to_the_original(self) -> bool:
@@ -47,7 +50,7 @@ class AgentFolder:
         if is_copy:
             for name in ("id", "epoch"):
                 (self.path / name).unlink(missing_ok=True)
-            for folder in (self._runs, self._ended):
+            for folder in (self._runs, self._ended, self._deletions):
                 shutil.rmtree(folder)
             self.make()
         origin.note(self.path)
@@ -84,6 +87,15 @@ class AgentFolder:
         for path in sorted(self._runs.iterdir()):
             yield RunFolder(path)
 
+    def deletion(self, request_id: str) -> DeletionFolder:
+        """Return the folder of a deletion, which need not exist."""
+        return DeletionFolder(self._deletions / request_id)
+
+    def deletions(self) -> Iterator[DeletionFolder]:
+        """Yield the folders of the deletions that are held."""
+        for path in sorted(self._deletions.iterdir()):
+            yield DeletionFolder(path)
+
     def has_ended(self, run_id: str) -> bool:
         """Return whether a run was held, and is delivered to its end."""
         return (self._ended / run_id).exists()
@@ -92,6 +104,13 @@ class AgentFolder:
         """Drop the folder of a run of which everything is delivered, and remember that."""
         durable.write(self._ended / run.run_id, b"")
         run.remove()
+
+    def hazard_of(self, path: str) -> str:
+        """Return why nothing may be deleted below a path on our account; empty if it may be."""
+        home, real = self.home.resolve(), Path(path).resolve()
+        if home.is_relative_to(real) or real.is_relative_to(home):
+            return "it is, holds or is in the folder of Trackside's data"
+        return ""
 
     def prune(self) -> None:
         """Forget runs that ended so long ago that nobody assigns them any more."""

@@ -165,6 +165,7 @@ class Line:
             lease_seconds = response.welcome.lease_duration.ToTimedelta().total_seconds()
             if lease_seconds > 0:
                 self._renewal_seconds = min(RENEWAL_SECONDS, lease_seconds / 3)
+            self._host.deletions.attach(self._said.put)
             logger.info("the server has taken us in")
         elif kind == "assignment":
             run_id = response.assignment.run.run_id
@@ -174,9 +175,14 @@ class Line:
             self._host.command(response.command.run_id, response.command.control)
         elif kind == "read":
             self._sender.take(response.read)
+        elif kind == "deletion":
+            self._host.deletions.take(response.deletion)
+        elif kind == "deletion_noted":
+            self._host.deletions.forget(response.deletion_noted.request_id)
 
     def end(self) -> None:
         """Say nothing more."""
+        self._host.deletions.detach(self._said.put)
         self._said.put(None)
 
     def _hello(self) -> Hello:

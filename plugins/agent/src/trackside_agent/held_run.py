@@ -46,20 +46,37 @@ class HeldRun:
     """One run that this agent holds. To be used on the loop of its runner."""
 
     def __init__(
-        self, folder: RunFolder, assignment: Assignment, runner: Runner, server: str
+        self,
+        folder: RunFolder,
+        assignment: Assignment,
+        runner: Runner,
+        server: str,
+        *,
+        hazard_of: Callable[[str], str],
     ) -> None:
+        """Begin.
+
+        Args:
+            folder: What is kept of it.
+            assignment: What the server has assigned.
+            runner: Who runs it.
+            server: Where its program may report.
+            hazard_of: Says why nothing may be deleted below a path; nothing if it may be.
+        """
         self.folder = folder
         self.runner = runner
         self._run = assignment.run
         self._token = assignment.reporter_token
         self._server = server
+        self._hazard_of = hazard_of
         self._control = Control(folder, runner)
         self._reporter: SpoolingReporter | None = None
 
     async def live(self, spool: Spool) -> None:
         """Hold the run to its end. Cancelled when the agent stops: then the run goes on without."""
         mask = Mask(self._token, self._run.launch.environment)
-        reporter = self._reporter = SpoolingReporter(spool, Note.decode(spool.note), mask)
+        note = Note.decode(spool.note)
+        reporter = self._reporter = SpoolingReporter(spool, note, mask, self._hazard_of)
         heart = asyncio.ensure_future(self._beat(reporter))
         try:
             if not reporter.has_ended:

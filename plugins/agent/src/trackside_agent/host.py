@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from trackside_agent.agent_folder import AgentFolder
+from trackside_agent.deletions import Deletions
 from trackside_agent.delivery import Sender
 from trackside_agent.held_run import HeldRun
 from trackside_agent.run_folder import RunFolder, StoredCommand
@@ -49,6 +50,8 @@ class Host:
             for name, runner in {**found.runners, UnofferedRunner.NAME: UnofferedRunner()}.items()
         }
 
+        self.deletions = Deletions(folder, self.thread_of)
+
     @property
     def held_run_ids(self) -> list[str]:
         """The runs that are held: not yet delivered to their end."""
@@ -87,6 +90,7 @@ class Host:
         """Start the runners and adopt all runs that were held before."""
         for thread in self._threads.values():
             thread.start()
+        self.deletions.start()
         for folder in self._folder.runs():
             try:
                 assignment = folder.assignment()
@@ -163,7 +167,8 @@ class Host:
 
     def _hold(self, folder: RunFolder, assignment: Assignment) -> None:
         thread = self.thread_of(assignment.run.runner)
-        held = HeldRun(folder, assignment, thread.runner, self._server)
+        hazard_of = self._folder.hazard_of
+        held = HeldRun(folder, assignment, thread.runner, self._server, hazard_of=hazard_of)
         spool = self._sender.open(folder.run_id)
         with self._lock:
             self._held[folder.run_id] = held

@@ -14,7 +14,7 @@ import asyncio
 import base64
 import json
 import time as clock
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -34,6 +34,7 @@ from trackside_plugin_interface import (
     LogLevel,
     Machine,
     Output,
+    OutputDirectory,
     Reporter,
     RunState,
     Scope,
@@ -107,12 +108,23 @@ class Note:
 class SpoolingReporter(Reporter):
     """Spools what is said of one run. To be used on one loop."""
 
-    def __init__(self, spool: Spool, note: Note, mask: Mask) -> None:
+    def __init__(
+        self, spool: Spool, note: Note, mask: Mask, hazard_of: Callable[[str], str]
+    ) -> None:
+        """Begin.
+
+        Args:
+            spool: What takes what is said.
+            note: What was noted before.
+            mask: Hides secrets.
+            hazard_of: Says why nothing may be deleted below a path; nothing if it may be.
+        """
         self.ending: Ending | None = None
         """How the run ended, once the runner has said so."""
         self._spool = spool
         self._note = note
         self._mask = mask
+        self._hazard_of = hazard_of
         self._position = note.reading.position
         self._skip = dict(note.reading.skip)
         self._makers = {key: LineMaker.restored(state) for key, state in note.reading.lines.items()}
@@ -177,6 +189,14 @@ class SpoolingReporter(Reporter):
     @override
     def scope(self, scope: Scope) -> None:
         self.report(RunReport(scope=translation.scope_message(scope)))
+
+    @override
+    def output_directory(self, directory: OutputDirectory) -> None:
+        if not translation.can_be_told(directory.path):
+            return  # so nothing is ever deleted there
+        told = translation.directory_message(directory, self._hazard_of(directory.path))
+        if self._is_news("output_directory", told):
+            self.report(RunReport(output_directory=told))
 
     @override
     def publish(self, output: Output) -> None:

@@ -12,6 +12,7 @@ from trackside_plugin_interface import (
     LogLevel,
     Machine,
     Output,
+    OutputDirectory,
     Resources,
     Scope,
     Task,
@@ -20,6 +21,7 @@ from trackside_plugin_interface import (
 )
 from trackside_protos.logs.v1 import log_entry_pb2
 from trackside_protos.runs.v1 import (
+    output_deletion_pb2,
     output_pb2,
     provenance_pb2,
     report_pb2,
@@ -41,6 +43,7 @@ LONGEST_MESSAGE: Final = 1024
 LONGEST_WORD: Final = 256
 LONGEST_ERROR: Final = 4 * 1024
 LONGEST_TRACEBACK: Final = 64 * 1024
+LONGEST_PATH: Final = 4 * 1024
 """In characters; the wire counts bytes, and a character has at most four."""
 
 
@@ -176,6 +179,27 @@ def output_message(output: Output) -> output_pb2.Output:
         location=output.location,
         create_time=_optional_time(output.create_time),
     )
+
+
+def directory_message(
+    directory: OutputDirectory, hazard: str
+) -> output_deletion_pb2.OutputDirectory:
+    """Return the directory of a run's outputs, with what the host has against it."""
+    return output_deletion_pb2.OutputDirectory(
+        path=directory.path,
+        identity=word(directory.identity),
+        hazard=word(directory.hazard or hazard),
+    )
+
+
+def can_be_told(path: str) -> bool:
+    """Return whether the wire takes a path as that of a directory: absolute, plain, and Unicode."""
+    try:
+        is_short = len(path.encode()) <= LONGEST_PATH
+    except UnicodeEncodeError:
+        return False
+    is_plain = path.startswith("/") and {".", ".."}.isdisjoint(path.split("/"))
+    return is_short and is_plain and "\0" not in path
 
 
 def task_message(task: Task) -> task_pb2.Task:

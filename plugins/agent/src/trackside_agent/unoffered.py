@@ -5,6 +5,8 @@ from typing import Final
 from typing_extensions import override
 
 from trackside_plugin_interface import (
+    DeletionUnsupportedError,
+    DoomedOutput,
     EngineUnavailableError,
     Handle,
     Reporter,
@@ -33,6 +35,11 @@ class UnofferedRunner(Runner):
     async def adopt(self, handle: Handle, reporter: Reporter) -> None:
         message = "the plugin that launched the run is not installed any more, or is at fault"
         raise EngineUnavailableError(message)
+
+    @override
+    async def examine_output(self, doomed: DoomedOutput) -> Handle:
+        message = "this agent does not offer the runner any more, or its plugin is at fault"
+        raise DeletionUnsupportedError(message)
 
     @override
     async def kill(self, handle: Handle) -> None:

@@ -109,21 +109,26 @@ The contract kit tells what is missing: with `trackside-plugin-interface[testing
 
 runs the contract against the installed runner. This one fails what is asked about restarts of
 the host, about limits, and about the grandchildren of a killed command, and is asked nothing
-about published files, as it has no `open_output`. What `trackside_runner_local` does about all of
-this is worth a look.
+about published files, as it has neither `open_output` nor `delete_output`. What
+`trackside_runner_local` does about all of this is worth a look.
 '''
 
+from trackside_plugin_interface.deletions import DoomedOutput, OutputDirectory
 from trackside_plugin_interface.discovery import Discovery, PluginFault, find_runners
 from trackside_plugin_interface.errors import (
+    DeletionUnsupportedError,
     EngineUnavailableError,
     FileChangedError,
     FileGoneError,
+    FileKeptError,
     FileNotRegularError,
+    FileOutsideError,
     FileUnreadableError,
     NothingLaunchedError,
     ReadingUnsupportedError,
     RunnerError,
     SpecRefusedError,
+    UnsafeDirectoryError,
 )
 from trackside_plugin_interface.files import (
     FolderFile,
@@ -155,14 +160,18 @@ from trackside_plugin_interface.runner import Handle, JsonValue, Runner, RunSpec
 
 __all__ = [
     "PROJECT",
+    "DeletionUnsupportedError",
     "Discovery",
+    "DoomedOutput",
     "EndReason",
     "Ending",
     "EngineUnavailableError",
     "ErrorReport",
     "FileChangedError",
     "FileGoneError",
+    "FileKeptError",
     "FileNotRegularError",
+    "FileOutsideError",
     "FileUnreadableError",
     "FolderFile",
     "Handle",
@@ -173,6 +182,7 @@ __all__ = [
     "OpenedFile",
     "OpenedFolder",
     "Output",
+    "OutputDirectory",
     "OutputKind",
     "OutputPlace",
     "PluginFault",
@@ -190,6 +200,7 @@ __all__ = [
     "TaskAttempt",
     "TaskState",
     "TaskWait",
+    "UnsafeDirectoryError",
     "Usage",
     "find_runners",
     "hookimpl",

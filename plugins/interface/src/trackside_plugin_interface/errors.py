@@ -4,11 +4,15 @@
     ├── SpecRefusedError         the run FAILS with reason LAUNCH_REFUSED
     ├── EngineUnavailableError   the host waits and tries again
     │   └── NothingLaunchedError ... unless the run is stopped or killed meanwhile
-    └── FileUnreadableError      whoever wants to read a file is told so
+    └── FileUnreadableError      whoever wants to read or delete a file is told so
         ├── FileGoneError            ... and the run's output says it, too
         ├── FileNotRegularError
         ├── FileChangedError
-        └── ReadingUnsupportedError
+        ├── ReadingUnsupportedError
+        └── FileKeptError        the same of who wants to delete one
+            ├── FileOutsideError
+            ├── UnsafeDirectoryError
+            └── DeletionUnsupportedError
 
 Anything else that a runner raises is taken for a fault of the plugin, which is named in
 the log; the host tries again as if the engine were unavailable, and gives up a launch
@@ -37,7 +41,10 @@ class NothingLaunchedError(EngineUnavailableError):
 
 
 class FileUnreadableError(RunnerError):
-    """A published file cannot be read. The text is shown to whoever may see the run: no paths."""
+    """A published file cannot be read or deleted.
+
+    The text is shown to whoever may see the run: no paths.
+    """
 
 
 class FileGoneError(FileUnreadableError):
@@ -45,12 +52,28 @@ class FileGoneError(FileUnreadableError):
 
 
 class FileNotRegularError(FileUnreadableError):
-    """It is a link, or behind one, or a device, a socket or a pipe: such things are never read."""
+    """It is a link, or behind one, or a device, a socket or a pipe: such things are left alone."""
 
 
 class FileChangedError(FileUnreadableError):
-    """It was written while it was read."""
+    """It was written while it was read; is to be deleted, and not what was published any more."""
 
 
 class ReadingUnsupportedError(FileUnreadableError):
     """This runner reads no files."""
+
+
+class FileKeptError(FileUnreadableError):
+    """A published file is not deleted."""
+
+
+class FileOutsideError(FileKeptError):
+    """It is not below the run's directory, or on another disk that is mounted there."""
+
+
+class UnsafeDirectoryError(FileKeptError):
+    """The run's directory is one in which nothing is deleted, or not the one that it was."""
+
+
+class DeletionUnsupportedError(FileKeptError):
+    """This runner deletes nothing."""

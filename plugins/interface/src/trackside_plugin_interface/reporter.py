@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from trackside_plugin_interface.deletions import OutputDirectory
 from trackside_plugin_interface.reports import (
     Ending,
     ErrorReport,
@@ -74,6 +75,14 @@ class Reporter(Protocol):
 
     def scope(self, scope: Scope) -> None:
         """Say how far a scope is; replaces what was said of its path."""
+        ...
+
+    def output_directory(self, directory: OutputDirectory) -> None:
+        """Say below which directory the run has its outputs, for nothing elsewhere is deleted.
+
+        It is the directory as it was when the run was launched: what is said of a run later is
+        ignored. A runner that never deletes anything says nothing.
+        """
         ...
 
     def publish(self, output: Output) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from trackside_plugin_interface.errors import ReadingUnsupportedError
+from trackside_plugin_interface.deletions import DoomedOutput
+from trackside_plugin_interface.errors import DeletionUnsupportedError, ReadingUnsupportedError
 from trackside_plugin_interface.files import OpenedFile, OpenedFolder, OutputPlace
 from trackside_plugin_interface.reporter import Reporter
 
@@ -168,6 +169,46 @@ class Runner(ABC):
         del place
         message = f"the runner {self.name!r} reads no files"
         raise ReadingUnsupportedError(message)
+
+    async def examine_output(self, doomed: DoomedOutput) -> Handle:
+        """Look at an output that is to be deleted, and return what `delete_output` must know of it.
+
+        Deletes nothing. What is there must be what was published: a plain file of that size and
+        checksum, or a folder. The location is what a program has said, so it is gone to name by
+        name from the directory, without following a link and without leaving its disk; and the
+        directory must be the very one that was reported, and none in which nothing is deleted.
+
+        Raises:
+            FileGoneError: There is nothing of this name any more.
+            FileNotRegularError: It is a link, or behind one, or a device, a socket or a pipe.
+            FileChangedError: It has another size or checksum than was published.
+            FileOutsideError: It is not below the directory, or on another disk.
+            UnsafeDirectoryError: Nothing is deleted in the directory, or it is another one.
+            FileUnreadableError: It cannot be read, for want of a right for example.
+            DeletionUnsupportedError: This runner deletes nothing, which is what it says unless it
+                has these methods.
+            EngineUnavailableError: The engine cannot be reached; the host tries again.
+        """
+        del doomed
+        message = f"the runner {self.name!r} deletes nothing"
+        raise DeletionUnsupportedError(message)
+
+    async def delete_output(self, doomed: DoomedOutput, examined: Handle) -> int:
+        """Delete an output, and return how large its files were that are gone.
+
+        Deletes what was examined and has not changed since, and nothing else: neither what else a
+        folder has by now, nor what has taken a file's place; and folders that are left empty, the
+        output itself and those above it, but not the directory. The host stores what
+        `examine_output` returned before it calls this, and calls it again, also after a restart,
+        until it answers: what is not there any more then was deleted before, and counts.
+
+        Raises:
+            FileChangedError: Some of it was written since it was examined, and is kept.
+            RunnerError: As `examine_output` says.
+        """
+        del doomed, examined
+        message = f"the runner {self.name!r} deletes nothing"
+        raise DeletionUnsupportedError(message)
 
     async def close(self) -> None:  # noqa: B027 - most runners have nothing to close
         """Let go of connections; the host is going. Runs go on."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from trackside_plugin_interface import RunSpec, SpecRefusedError
+from trackside_runner_local.directories import directory_record
 from trackside_runner_local.records import Record
 
 OURS: Final = "TRACKSIDE_"
@@ -36,6 +37,7 @@ def launch_record(spec: RunSpec, environment: Mapping[str, str]) -> Record:
         "command": list(spec.command),
         "program": _program(spec.command[0], work_directory, complete.get("PATH", os.defpath)),
         "work_directory": work_directory,
+        "output_directory": directory_record(work_directory, spec.run_directory),
         "environment": complete,
         "time_limit_seconds": spec.time_limit_seconds,
         "memory_limit_bytes": spec.memory_limit_bytes,

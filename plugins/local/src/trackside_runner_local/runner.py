@@ -7,6 +7,7 @@ from typing import Final
 from typing_extensions import override
 
 from trackside_plugin_interface import (
+    DoomedOutput,
     Handle,
     NothingLaunchedError,
     OpenedFile,
@@ -17,7 +18,8 @@ from trackside_plugin_interface import (
     RunSpec,
     SpecRefusedError,
 )
-from trackside_runner_local import ending, records
+from trackside_runner_local import deleting, ending, records
+from trackside_runner_local.directories import recorded_directory
 from trackside_runner_local.following import Follower
 from trackside_runner_local.launches import launch_record
 from trackside_runner_local.presence import see_to_it_that_it_is_held
@@ -72,7 +74,11 @@ class LocalRunner(Runner):
 
     @override
     async def adopt(self, handle: Handle, reporter: Reporter) -> None:
-        await Follower(str(handle["run_id"]), str(handle["folder"]), reporter).follow()
+        folder = str(handle["folder"])
+        directory = recorded_directory(records.read_if_there(folder, records.LAUNCH))
+        if directory is not None:
+            reporter.output_directory(directory)
+        await Follower(str(handle["run_id"]), folder, reporter).follow()
 
     @override
     async def stop(self, handle: Handle, grace_seconds: float) -> bool:
@@ -85,6 +91,14 @@ class LocalRunner(Runner):
     @override
     async def open_output(self, place: OutputPlace) -> OpenedFile | OpenedFolder:
         return await self._reader.open(place)
+
+    @override
+    async def examine_output(self, doomed: DoomedOutput) -> Handle:
+        return await self._reader.do(lambda: deleting.examine(doomed))
+
+    @override
+    async def delete_output(self, doomed: DoomedOutput, examined: Handle) -> int:
+        return await self._reader.do(lambda: deleting.delete(doomed, examined))
 
 
 def _write_launch(folder: str, record: records.Record) -> None:

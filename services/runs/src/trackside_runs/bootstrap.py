@@ -14,6 +14,7 @@ from trackside_journal.fanout import Hub
 from trackside_journal.tasks import cancel
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs.agent_lines import AgentLines
+from trackside_runs.agent_news import AgentNews
 from trackside_runs.desk import ControlDesk
 from trackside_runs.listing import RunLists
 from trackside_runs.liveness import Timings
@@ -93,7 +94,11 @@ class RunsApplication:
         silences = Silences(clock_ms(), _timings(settings))
         registry = Registry(
             self._bus,
-            Signals(agents_wanted=self._agents_wanted, children_advanced=self._children_advanced),
+            Signals(
+                agents_wanted=self._agents_wanted,
+                children_advanced=self._children_advanced,
+                runs_removed=self._runs_removed,
+            ),
             clock_ms=clock_ms,
             silences=silences,
             is_watched=self._is_watched,
@@ -103,15 +108,16 @@ class RunsApplication:
             self._database, self._committer, clock_ms, silences, settings.change_retention_days
         )
         lines = AgentLines(lambda: settings.peer_address or address())
+        news = AgentNews(self._database, self._committer, trust.signer)
         self._runners = RunnersServicer(
             database=self._database,
             committer=self._committer,
-            signer=trust.signer,
+            news=news,
             lines=lines,
             clock_ms=clock_ms,
             lease_seconds=settings.lease,
         )
-        self._desk = ControlDesk(self._database, self._runners.note_delivered)
+        self._desk = ControlDesk(self._database, news.note_delivered)
         watches = RunWatches(
             self._database,
             self._hub,
@@ -197,6 +203,9 @@ class RunsApplication:
 
     def _children_advanced(self, parent_ids: set[str]) -> None:
         self._watchman.children_advanced(parent_ids)
+
+    def _runs_removed(self) -> None:
+        self._watchman.runs_removed()
 
     def _agents_wanted(self) -> None:
         self._runners.wake()

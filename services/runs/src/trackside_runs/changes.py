@@ -93,7 +93,7 @@ def close(ledger: Ledger, record: RunRecord, result: run_pb2.ResultSummary | Non
 def note_there(ledger: Ledger, run_id: str, known: output_pb2.Output) -> None:
     """Note that an output is still there, unless it was published anew meanwhile."""
     if (record := ledger.find(run_id)) is not None:
-        _note_existence(ledger, record, known, exists=True)
+        note_existence(ledger, record, known, exists=True)
 
 
 def note_gone(ledger: Ledger, run_id: str, known: output_pb2.Output, host: str) -> None:
@@ -107,14 +107,15 @@ def note_gone(ledger: Ledger, run_id: str, known: output_pb2.Output, host: str) 
         return
     provenance = ledger.parts(record).detail("provenance", provenance_pb2.Provenance)
     if provenance.machine.host in {"", host}:
-        _note_existence(ledger, record, known, exists=False)
+        note_existence(ledger, record, known, exists=False)
 
 
-def _note_existence(
+def note_existence(
     ledger: Ledger, record: RunRecord, known: output_pb2.Output, *, exists: bool
 ) -> None:
+    """Note whether an output is there, unless it was published anew since it was known."""
     output = ledger.parts(record).output(known.path)
-    if output is None or output.sequence != known.sequence:
+    if output is None or output.sequence != known.sequence or output.exists == exists:
         return
     output.exists = exists
     output.sequence = ledger.number(record)

@@ -17,7 +17,7 @@ from trackside_protos.runs.v1 import run_pb2, run_state_pb2
 from trackside_runs import offers
 from trackside_runs.errors import AgentReplacedError
 from trackside_runs.record import RunRecord
-from trackside_runs.storage import fact_tables, tables
+from trackside_runs.storage import deletion_orders, fact_tables, tables
 from trackside_runs.storage.ledger import Ledger
 
 _State: Final = run_state_pb2.RunState
@@ -46,6 +46,8 @@ class Outlook:
     """Runs that it was given and has not said to keep."""
     requests: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """(run, request) of what it is asked and has not acknowledged."""
+    deletions: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """(run, request) of outputs that it is to delete and has not said to have."""
 
 
 def connect(ledger: Ledger, connected: Connected, hello: runners_service_pb2.Hello) -> None:
@@ -118,7 +120,11 @@ def look(connection: Connection, connected: Connected) -> Outlook:
         )
     )
     requests = open_requests(connection, connected.agent_id)
-    outlook = Outlook(unstored=[run_id for (run_id,) in unstored], requests=requests)
+    outlook = Outlook(
+        unstored=[run_id for (run_id,) in unstored],
+        requests=requests,
+        deletions=deletion_orders.open_orders(connection, connected.agent_id),
+    )
     for runner, room in _room(connection, connected.agent_id).items():
         if room > 0:
             outlook.claimable += _waiting(connection, runner, min(room, _CLAIMED_AT_ONCE))

@@ -96,6 +96,27 @@ def note_delivered(ledger: Ledger, record: RunRecord, request_id: str) -> None:
             record.touch()
 
 
+def enter_request(
+    ledger: Ledger,
+    record: RunRecord,
+    action: run_state_pb2.RunAction.ValueType,
+    requester: str,
+    grace: Duration | None = None,
+) -> run_pb2.ControlRequest:
+    """Return a new request among those that are remembered of the run."""
+    requests = record.message.control_requests
+    del requests[: max(0, len(requests) - _REMEMBERED + 1)]
+    request = requests.add(
+        request_id=new_identifier(),
+        action=action,
+        requester=requester,
+        grace_duration=grace,
+    )
+    request.request_time.CopyFrom(lifecycle.now(ledger))
+    record.touch()
+    return request
+
+
 def _require_end(record: RunRecord, action: str) -> None:
     if record.is_final or not offers.can_be_ended(record):
         raise ActionNotAllowedError(action=action, state=run_state_name(record.message.state))
@@ -104,7 +125,7 @@ def _require_end(record: RunRecord, action: str) -> None:
 def _end(ledger: Ledger, record: RunRecord, order: _Order) -> None:
     record.facts.end_requested_by = order.requester
     record.facts.end_action = order.action
-    request = _request(ledger, record, order)
+    request = enter_request(ledger, record, order.action, order.requester, order.grace)
     if record.message.is_parent:
         _end_children(ledger, record, order)
     elif record.facts.authority and not record.is_ended:
@@ -145,7 +166,7 @@ def _force(ledger: Ledger, record: RunRecord, requester: str) -> None:
     for request in record.message.control_requests:
         if not request.HasField("confirm_time"):
             request.result = _Result.CONTROL_RESULT_UNCONFIRMED
-    request = _request(ledger, record, _Order(_FORCE_END, requester))
+    request = enter_request(ledger, record, _FORCE_END, requester)
     request.result = _Result.CONTROL_RESULT_UNCONFIRMED
     move = lifecycle.Move(
         _State.RUN_STATE_TERMINATED,
@@ -154,20 +175,6 @@ def _force(ledger: Ledger, record: RunRecord, requester: str) -> None:
         is_forced=True,
     )
     lifecycle.enter(ledger, record, move)
-
-
-def _request(ledger: Ledger, record: RunRecord, order: _Order) -> run_pb2.ControlRequest:
-    requests = record.message.control_requests
-    del requests[: max(0, len(requests) - _REMEMBERED + 1)]
-    request = requests.add(
-        request_id=new_identifier(),
-        action=order.action,
-        requester=order.requester,
-        grace_duration=order.grace,
-    )
-    request.request_time.CopyFrom(lifecycle.now(ledger))
-    record.touch()
-    return request
 
 
 def _note(

@@ -14,7 +14,9 @@ ServiceError (trackside_serving)
 ├── NoReaderError              FAILED_PRECONDITION  nobody can read it for us
 ├── AgentAwayError             UNAVAILABLE          the agent is not connected, or went away
 ├── AgentElsewhereError        UNAVAILABLE          the agent is connected to another replica
-└── OffsetBeyondEndError       OUT_OF_RANGE         the offset is behind the end of the file
+├── OffsetBeyondEndError       OUT_OF_RANGE         the offset is behind the end of the file
+├── UnsafeDirectoryError       FAILED_PRECONDITION  nothing is deleted in the run's directory
+└── OutputsUnreachableError    FAILED_PRECONDITION  nobody can delete the outputs for us
 """
 
 import grpc
@@ -150,3 +152,19 @@ class OffsetBeyondEndError(ServiceError):
     status = grpc.StatusCode.OUT_OF_RANGE
     reason = "OFFSET_BEYOND_END"
     summary = "The offset is behind the end of the file."
+
+
+class UnsafeDirectoryError(ServiceError):
+    """The run's directory is one in which nothing is deleted; metadata `directory`."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "UNSAFE_DIRECTORY"
+    summary = "The directory of the run is one in which nothing is deleted."
+
+
+class OutputsUnreachableError(ServiceError):
+    """Nobody can delete the outputs for us."""
+
+    status = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "OUTPUTS_UNREACHABLE"
+    summary = "The run was launched by no agent, so nobody can delete its outputs for you."

@@ -49,7 +49,15 @@ def _actions(record: RunRecord) -> list[run_state_pb2.RunAction.ValueType]:
         actions.append(_Action.RUN_ACTION_CLOSE)
     if record.is_final:
         actions.append(_Action.RUN_ACTION_DELETE)
+    if record.is_final and _has_deletable_outputs(record):
+        actions.append(_Action.RUN_ACTION_DELETE_OUTPUTS)
     return actions
+
+
+def _has_deletable_outputs(record: RunRecord) -> bool:
+    run = record.message
+    is_safe = run.HasField("output_directory") and not run.output_directory.hazard
+    return record.facts.is_launched and is_safe and run_pb2.RUN_FACET_OUTPUTS in run.facets
 
 
 def _following(record: RunRecord) -> list[run_pb2.RunFacet.ValueType]:
@@ -75,4 +83,5 @@ def note_output(record: RunRecord, output: output_pb2.Output) -> None:
         facets.add(run_pb2.RUN_FACET_REPORTS)
     if len(facets) > len(record.message.facets):
         record.message.facets[:] = sorted(facets)
+        record.message.actions[:] = _actions(record)
         record.touch()

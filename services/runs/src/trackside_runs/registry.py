@@ -61,6 +61,8 @@ class Signals:
     """There may be something for agents and sessions to do."""
     children_advanced: Callable[[set[str]], None]
     """Takes the parents whose children have made progress."""
+    runs_removed: Callable[[], None]
+    """There is something left of deleted runs to remove."""
 
 
 class Registry:
@@ -108,6 +110,8 @@ class Registry:
             settled.after_commit.append(self._signals.agents_wanted)
         if advanced:
             settled.after_commit.append(lambda: self._signals.children_advanced(advanced))
+        if ledger.has_removed:
+            settled.after_commit.append(self._signals.runs_removed)
         return settled
 
     def rolled_back(self) -> Sequence[Ticket[Any]]:

@@ -10,7 +10,14 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from trackside_journal import wire
-from trackside_protos.runs.v1 import change_pb2, provenance_pb2, report_pb2, run_pb2, run_state_pb2
+from trackside_protos.runs.v1 import (
+    change_pb2,
+    output_deletion_pb2,
+    provenance_pb2,
+    report_pb2,
+    run_pb2,
+    run_state_pb2,
+)
 from trackside_runs import attributes, clock_skew, control, lifecycle, masking, offers
 from trackside_runs.errors import IllegalTransitionError
 from trackside_runs.record import RunRecord
@@ -24,6 +31,7 @@ from trackside_runs.states import (
     landing,
     run_state_name,
 )
+from trackside_runs.storage import deletion_orders
 from trackside_runs.storage.ledger import Ledger, origin
 from trackside_runs.tasks import process_of, report_task
 
@@ -62,6 +70,7 @@ class ReportTaker:
             "result": self._take_result,
             "gap": self._take_gap,
             "usage": self._take_usage,
+            "output_directory": self._take_output_directory,
         }
 
     def take(self, reports: Sequence[report_pb2.RunReport]) -> None:
@@ -263,6 +272,16 @@ class ReportTaker:
     def _take_usage(self, usage: run_pb2.Usage, _: report_pb2.RunReport) -> None:
         if self._is_authority:
             self._record.message.usage.CopyFrom(usage)
+            self._record.touch()
+
+    def _take_output_directory(
+        self, directory: output_deletion_pb2.OutputDirectory, _: report_pb2.RunReport
+    ) -> None:
+        run = self._record.message
+        is_agents = self._is_authority and self._record.facts.is_launched
+        if is_agents and not run.HasField("output_directory"):
+            run.output_directory.CopyFrom(directory)
+            deletion_orders.note_directory(self._ledger.connection, self._record)
             self._record.touch()
 
     def _take_gap(self, gap: report_pb2.GapReport, report: report_pb2.RunReport) -> None:

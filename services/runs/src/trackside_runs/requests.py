@@ -70,6 +70,24 @@ def require_reading(request: runs_service_pb2.ReadOutputRequest) -> None:
     _require_none(checks.check_reading(request))
 
 
+def require_outputs_deletion(request: runs_service_pb2.DeleteOutputsRequest) -> None:
+    """Refuse to delete without the word for it.
+
+    Raises:
+        InvalidFieldError: Fields are wrong, or the word was not given.
+    """
+    _require_none(checks.check_outputs_deletion(request))
+
+
+def require_deletion_report(report: runners_service_pb2.DeletionReport) -> None:
+    """Refuse what no deletion can have come to.
+
+    Raises:
+        InvalidFieldError: Fields are wrong.
+    """
+    _require_none(checks.check_deletion_report(report))
+
+
 def require_closing(request: runs_service_pb2.CloseRunRequest) -> None:
     """Refuse a request to close with a wrong result.
 

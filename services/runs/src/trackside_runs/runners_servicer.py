@@ -6,9 +6,9 @@ agent acknowledges it. All of it is in the store, so nothing is forgotten with a
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Final
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -18,20 +18,22 @@ from trackside_journal.committer import Committer
 from trackside_journal.database import Database
 from trackside_journal.tasks import cancel
 from trackside_protos.runners.v1 import runners_service_pb2
-from trackside_runs import claims, control
+from trackside_protos.runners.v1.runners_service_pb2 import (
+    ConnectResponse,
+    DeletionNoted,
+    DeletionReport,
+)
+from trackside_runs import claims, output_deletion
 from trackside_runs.agent_lines import AgentLine, AgentLines, Read
-from trackside_runs.claims import Connected, Outlook
-from trackside_runs.desk import control_request
+from trackside_runs.agent_news import AgentNews, Handed
+from trackside_runs.claims import Connected
 from trackside_runs.identifiers import new_identifier
 from trackside_runs.registry import Change, Work
-from trackside_runs.requests import require_hello
-from trackside_runs.storage import queries
+from trackside_runs.requests import require_deletion_report, require_hello
 from trackside_runs.storage.ledger import Ledger
 from trackside_serving.calls import Call, Implementation, parse
 from trackside_serving.clock import SERVERS_APART_MS, ClockMs
 from trackside_serving.errors import InvalidFieldError, PartNotFoundError
-from trackside_serving.identity import Caller, Role
-from trackside_serving.tokens import TokenSigner
 
 _LOOK_SECONDS: Final = 2.0
 """How often an agent's connection looks for what other replicas have stored."""
@@ -39,21 +41,19 @@ _LOOK_SECONDS: Final = 2.0
 _LARGEST_PIECE: Final = 256 << 10
 _LAST: Final = frozenset({"end", "refusal", None})
 
-_REPORTER_TOKEN_LIFE: Final = timedelta(days=400)
-
 
 @dataclass(slots=True, eq=False)
 class _Connection:
     """One agent's open connection."""
 
     connected: Connected
+    host: str
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     is_due: bool = True
     """Whether the store is to be asked what there is for the agent."""
-    assigned: set[str] = field(default_factory=set[str])
-    """The runs handed over on this connection."""
-    commanded: set[str] = field(default_factory=set[str])
-    """The control requests handed over on this connection."""
+    handed: Handed = field(default_factory=Handed)
+    noted: deque[str] = field(default_factory=deque[str])
+    """The deletions whose end was stored, and the agent is to be told so."""
 
     def look(self) -> None:
         """Ask the store now what there is."""
@@ -69,14 +69,14 @@ class RunnersServicer:
         *,
         database: Database,
         committer: Committer[Work],
-        signer: TokenSigner,
+        news: AgentNews,
         lines: AgentLines,
         clock_ms: ClockMs,
         lease_seconds: float,
     ) -> None:
         self._database = database
         self._committer = committer
-        self._signer = signer
+        self._news = news
         self._lines = lines
         self._clock_ms = clock_ms
         self._lease_seconds = lease_seconds
@@ -104,8 +104,8 @@ class RunnersServicer:
     async def connect(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         hello = parse(runners_service_pb2.ConnectRequest, await anext(requests, b"")).hello
         require_hello(hello)
-        connection = _Connection(Connected(hello.agent_id, new_identifier(), self._lines.address()))
-        connected = connection.connected
+        connected = Connected(hello.agent_id, new_identifier(), self._lines.address())
+        connection = _Connection(connected, hello.host)
         await self._commit(lambda ledger: claims.connect(ledger, connected, hello))
         self._connections.add(connection)
         self.wake()  # an earlier connection of this agent is to find out
@@ -123,12 +123,11 @@ class RunnersServicer:
             yield runners_service_pb2.ConnectResponse(welcome=welcome).SerializeToString()
             with self._lines.attached(line):
                 while not reader.done() and not call.draining.is_set():
-                    while line.asks:
-                        ask = line.asks.popleft()
-                        yield runners_service_pb2.ConnectResponse(read=ask).SerializeToString()
+                    for response in _waiting(line, connection):
+                        yield response.SerializeToString()
                     if connection.is_due:
                         connection.is_due = False
-                        for response in await self._news(connection):
+                        for response in await self._told(connection):
                             yield response.SerializeToString()
                     await _woken(connection)
             if reader.done():
@@ -183,80 +182,51 @@ class RunnersServicer:
         try:
             async for raw in requests:
                 request = parse(runners_service_pb2.ConnectRequest, raw)
-                if request.WhichOneof("request") == "launch_stored":
-                    run_id = request.launch_stored.run_id
-                    await self._commit(
-                        lambda ledger, run_id=run_id: claims.store_launch(ledger, connected, run_id)
-                    )
-                else:
-                    await self._commit(lambda ledger: claims.renew(ledger, connected))
+                match request.WhichOneof("request"):
+                    case "launch_stored":
+                        run_id = request.launch_stored.run_id
+                        await self._commit(
+                            lambda ledger, run_id=run_id: claims.store_launch(
+                                ledger, connected, run_id
+                            )
+                        )
+                    case "deletion":
+                        await self._note_deletion(connection, request.deletion)
+                    case _:
+                        await self._commit(lambda ledger: claims.renew(ledger, connected))
         finally:
             connection.wake.set()
 
-    async def _news(self, connection: _Connection) -> list[Message]:
+    async def _note_deletion(self, connection: _Connection, told: DeletionReport) -> None:
+        require_deletion_report(told)
+        connected = connection.connected
+
+        def make(ledger: Ledger) -> None:
+            claims.renew(ledger, connected)
+            output_deletion.note(ledger, connected.agent_id, connection.host, told)
+
+        await self._committer.commit(Change([told.run_id], make))
+        if told.HasField("result"):
+            connection.noted.append(told.request_id)
+            connection.wake.set()
+
+    async def _told(self, connection: _Connection) -> list[Message]:
         """Return what the agent has not been handed on this connection."""
-        outlook = await self._look(connection)
-        if outlook.claimable:
-            run_ids = outlook.claimable
-            await self._committer.commit(
-                Change(run_ids, lambda ledger: claims.claim(ledger, connection.connected, run_ids))
-            )
-            # Others may have been quicker, so what there is now is seen by looking again; if
-            # there is still something to claim, in the next round.
-            outlook = await self._look(connection)
-            if outlook.claimable:
-                connection.look()
-        news: list[Message] = []
-        for run_id in outlook.unstored:
-            if run_id not in connection.assigned:
-                connection.assigned.add(run_id)
-                news.append(await self._assignment(run_id))
-        for run_id, request_id in outlook.requests:
-            if request_id not in connection.commanded:
-                connection.commanded.add(request_id)
-                news += await self._command(run_id, request_id)
-        return news
-
-    async def _look(self, connection: _Connection) -> Outlook:
-        return await self._database.read(
-            lambda database: claims.look(database, connection.connected)
-        )
-
-    async def _assignment(self, run_id: str) -> Message:
-        run = await self._database.read(lambda connection: queries.assigned_run(connection, run_id))
-        assert run is not None  # an assignment goes with its run
-        token = self._signer.mint(
-            Caller(
-                subject=f"run-{run_id}",
-                role=Role.REPORTER,
-                run_ids=frozenset({run_id}),
-            ),
-            _REPORTER_TOKEN_LIFE,
-        )
-        assignment = runners_service_pb2.Assignment(run=run, reporter_token=token)
-        return runners_service_pb2.ConnectResponse(assignment=assignment)
-
-    async def _command(self, run_id: str, request_id: str) -> list[Message]:
-        request = await self._database.read(
-            lambda connection: control_request(queries.run_message(connection, run_id), request_id)
-        )
-        if request is None:
-            return []
-        await self.note_delivered(run_id, request_id)
-        command = runners_service_pb2.Command(run_id=run_id, control=request)
-        return [runners_service_pb2.ConnectResponse(command=command)]
-
-    async def note_delivered(self, run_id: str, request_id: str) -> None:
-        """Note that a control request was handed over."""
-        await self._committer.commit(
-            Change(
-                [run_id],
-                lambda ledger: control.note_delivered(ledger, ledger.get(run_id), request_id),
-            )
-        )
+        news = await self._news.of(connection.connected, connection.handed)
+        if news.is_more_claimable:
+            connection.look()
+        return news.messages
 
     async def _commit(self, make: Callable[[Ledger], object]) -> object:
         return await self._committer.commit(Change((), make))
+
+
+def _waiting(line: AgentLine, connection: _Connection) -> Iterator[ConnectResponse]:
+    """Yield what the agent is to be told that is in no store."""
+    while line.asks:
+        yield ConnectResponse(read=line.asks.popleft())
+    while connection.noted:
+        yield ConnectResponse(deletion_noted=DeletionNoted(request_id=connection.noted.popleft()))
 
 
 async def _either(

@@ -13,6 +13,7 @@ from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs import figures, requests
 from trackside_runs.access import RunAccess
 from trackside_runs.clock_skew import SenderClock
+from trackside_runs.deletion_calls import DeletionCalls
 from trackside_runs.desk import ControlDesk
 from trackside_runs.listing import RunLists
 from trackside_runs.output_reads import OutputReads
@@ -62,6 +63,7 @@ class RunsServicer:
             database, committer, self._access, lost_after_seconds=lost_after_seconds
         )
         self._parts = PartCalls(database, self._access, tasks)
+        self._deletions = DeletionCalls(database, committer, self._access)
 
     @property
     def descriptor(self) -> ServiceDescriptor:
@@ -75,6 +77,7 @@ class RunsServicer:
             **self._runs.handlers,
             **self._parts.handlers,
             **self._revocations.handlers,
+            **self._deletions.handlers,
             "ListRuns": self.list_runs,
             "ReadOutput": self.read_output,
             "ReportRun": self.report_run,

@@ -74,6 +74,10 @@ class Watchman:
         self._forgetting.wake()
         self._purging.start()
 
+    def runs_removed(self) -> None:
+        """Remove what is left of deleted runs now."""
+        self._purging.wake()
+
     async def close(self) -> None:
         """End looking."""
         await self._looking.close()

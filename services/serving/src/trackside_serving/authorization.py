@@ -29,6 +29,7 @@ RULES: Final[Mapping[str, frozenset[Role]]] = {
     "/trackside.runs.v1.RunsService/ListProcesses": READERS,
     "/trackside.runs.v1.RunsService/ListOutputs": READERS,
     "/trackside.runs.v1.RunsService/ReadOutput": READERS,
+    "/trackside.runs.v1.RunsService/DeleteOutputs": USERS,
     "/trackside.runs.v1.RunsService/ListChanges": READERS,
     "/trackside.runs.v1.RunsService/ReportRun": PRODUCERS,
     "/trackside.runs.v1.RunsService/WatchRun": RUN_READERS,

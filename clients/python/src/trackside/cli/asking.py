@@ -54,7 +54,7 @@ def asking_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def waiting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add how long to wait for the proof; the command gets it as `patience`, `None`: not at all."""
 
-    @click.option("--no-wait", is_flag=True, help="Do not wait until no process is left.")
+    @click.option("--no-wait", is_flag=True, help="Do not wait for the proof.")
     @click.option(
         "--timeout",
         type=click.FloatRange(0),

@@ -1,8 +1,8 @@
 """Follows what was asked of runs until each has ended, and says every step once."""
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from trackside.cli.feed import Event, Feed
 from trackside.cli.rendering.control import control_steps, control_text
@@ -12,7 +12,7 @@ from trackside.client.connection import Connection
 from trackside.client.errors import CallTimeoutError, TracksideError
 from trackside.client.run_view import RunView
 from trackside.client.states import is_final, run_state_word
-from trackside.client.watch import watch_run
+from trackside.client.watch import Watch, watch_run
 from trackside_protos.runs.v1.run_pb2 import ControlRequest, Run
 from trackside_protos.runs.v1.runs_service_pb2 import WatchRunResponse
 
@@ -37,15 +37,26 @@ class Proof:
         """The run as it was last told of."""
         return self._view.run
 
-    def take(self, response: WatchRunResponse) -> None:
+    @property
+    def is_given(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return is_final(self.run)
+
+    def take(self, response: Any) -> None:  # noqa: ANN401 - what the watch tells
         """Take in what a watch told, and say the steps that are new."""
-        self._view.apply(response)
+        if isinstance(response, WatchRunResponse):
+            self._view.apply(response)
         self._say_news()
+
+    def overdue(self, timeout: float) -> TracksideError:
+        """Return what to say when it did not come in time."""
+        message = f"run {self.run.run_id} is still {run_state_word(self.run.state)}"
+        return overdue_error(f"{message} after {timeout:g} seconds", self.run)
 
     def _say_news(self) -> None:
         # The end comes with the last steps, and is shown whole, on stdout.
         request = self._request()
-        if request is None or is_final(self.run):
+        if request is None or self.is_given:
             return
         steps = control_steps(request)
         for step in steps[self._said :]:
@@ -78,23 +89,41 @@ def follow_to_the_proof(
 
     An outage of the server is waited out, as long as `timeout` seconds in all allow.
     """
-    proofs = {run.run_id: Proof(run, action, terminal) for run in runs}
-    for proof in proofs.values():
-        if is_final(proof.run):
+    return follow(
+        [Proof(run, action, terminal) for run in runs],
+        lambda run_id: watch_run(connection, run_id, patient=True),
+        timeout,
+    )
+
+
+def follow(
+    proofs: Sequence[Proof], watch: Callable[[str], Watch[Any]], timeout: float
+) -> list[TracksideError]:
+    """Follow runs by watches of theirs until each proof is given; see `follow_to_the_proof`."""
+    open_proofs: dict[str, Proof] = {}
+    for proof in proofs:
+        if proof.is_given:
             proof.show()
-    open_proofs = {run_id: proof for run_id, proof in proofs.items() if not is_final(proof.run)}
+        else:
+            open_proofs[proof.run.run_id] = proof
     errors: list[TracksideError] = []
     deadline = time.monotonic() + timeout
     with Feed() as feed:
         for run_id in open_proofs:
-            feed.add(run_id, watch_run(connection, run_id, patient=True))
+            feed.add(run_id, watch(run_id))
         while open_proofs and time.monotonic() < deadline:
             for event in feed.within(min(_TICK, timeout)):
                 errors += _take(open_proofs, event)
     for proof in open_proofs.values():
         proof.show()
-        errors.append(_overdue(proof.run, timeout))
+        errors.append(proof.overdue(timeout))
     return errors
+
+
+def overdue_error(message: str, run: Run) -> TracksideError:
+    """Return an error that says where to look further."""
+    hint = f"the request stays; `trackside describe {run.run_id}` shows how far it is"
+    return CallTimeoutError(message, hint=hint)
 
 
 def _take(open_proofs: dict[str, Proof], event: Event) -> list[TracksideError]:
@@ -105,15 +134,9 @@ def _take(open_proofs: dict[str, Proof], event: Event) -> list[TracksideError]:
     if event.error is not None:
         del open_proofs[event.source]
         return [event.error]
-    if isinstance(event.response, WatchRunResponse):
+    if event.response is not None:
         proof.take(event.response)
-    if is_final(proof.run):
+    if proof.is_given:
         proof.show()
         del open_proofs[event.source]
     return []
-
-
-def _overdue(run: Run, timeout: float) -> TracksideError:
-    message = f"run {run.run_id} is still {run_state_word(run.state)} after {timeout:g} seconds"
-    hint = f"the request stays; `trackside describe {run.run_id}` shows how far it is"
-    return CallTimeoutError(message, hint=hint)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from trackside.client.async_output import AsyncRunOutput
 from trackside.client.connection import Connection
+from trackside.client.deletions import OutputsDeletion
 from trackside.client.errors import ConflictError
 from trackside.client.handle import RunHandle, get_run, list_runs
 from trackside.client.in_thread import each_in_thread, in_thread
@@ -107,6 +108,18 @@ class AsyncRunHandle:
     async def delete(self) -> int:
         """Remove the ended run and all it owns for good; say how many, with its children."""
         return await self._ask(RunHandle.delete)
+
+    async def delete_outputs(
+        self,
+        confirmation: str,
+        *paths: str,
+        timeout: float | None = 60.0,  # noqa: ASYNC109 - as the handle has
+        wait: bool = True,
+    ) -> OutputsDeletion:
+        """Delete published files where they are, and wait until the run's agent confirms it."""
+        return await self._ask(
+            lambda handle: handle.delete_outputs(confirmation, *paths, timeout=timeout, wait=wait)
+        )
 
     @asynccontextmanager
     async def sync_context(self) -> AsyncGenerator["AsyncRunHandle"]:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from trackside.client.deletions import OutputsDeletion
 from trackside.client.in_thread import each_in_thread, in_thread
 from trackside.client.output_facts import OutputFacts
 from trackside.client.run_output import RunOutput
@@ -46,6 +47,10 @@ class AsyncRunOutput(OutputFacts):
     async def download(self, to: str | Path = ".", **chosen: Any) -> Path:  # noqa: ANN401 - as there
         """Have it on this machine, and return where; takes what `RunOutput.download` takes."""
         return await self._ask(lambda output: output.download(to, **chosen))
+
+    async def delete(self, confirmation: str, **chosen: Any) -> OutputsDeletion:  # noqa: ANN401 - as there
+        """Delete it where it is; takes what `RunOutput.delete` takes."""
+        return await self._ask(lambda output: output.delete(confirmation, **chosen))
 
     async def _ask(self, act: Callable[[RunOutput], Result]) -> Result:
         stopper = Stopper()

@@ -60,6 +60,8 @@ _HINTS: Mapping[str, str] = {
     "OUTPUT_NOT_REGULAR": "publish the file itself, for no link is followed",
     "OUTPUT_UNREADABLE": "let the user that the agent runs as read it",
     "NO_READER": "`trackside get outputs RUN -o wide` shows where it was published",
+    "OUTPUTS_UNREACHABLE": "`trackside get outputs RUN -o wide` shows where they are",
+    "UNSAFE_DIRECTORY": "launch in a folder of the run's own: `trackside run --workdir DIR`",
     "AGENT_AWAY": "start the agent where it was, or ask again when it is back",
     "AGENT_ELSEWHERE": "ask again: another connection may come to the replica that has it; replicas"
     " that are given TRACKSIDE_PEER_ADDRESS find each other",

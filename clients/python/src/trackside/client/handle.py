@@ -9,6 +9,7 @@ from typing import Final
 from trackside.client import filters, listing, watch
 from trackside.client.card import card
 from trackside.client.connection import Connection, default_connection
+from trackside.client.deletions import OutputsDeletion, delete_outputs
 from trackside.client.errors import CallTimeoutError, ConflictError
 from trackside.client.log_lines import LogLine, chosen_levels, lines_of
 from trackside.client.metrics import Metrics
@@ -179,6 +180,42 @@ class RunHandle:
         """
         request = DeleteRunRequest(run_id=self.run_id)
         return self._connection.call(self._connection.runs.DeleteRun, request).deleted_count
+
+    def delete_outputs(
+        self,
+        confirmation: str,
+        *paths: str,
+        timeout: float | None = 60.0,
+        wait: bool = True,
+    ) -> OutputsDeletion:
+        """Delete published files where they are, and wait until the run's agent confirms it.
+
+        The run has to have ended; it stays, with the records of what it published, which say then
+        that the files are gone. Only what is still as it was published is deleted, and only below
+        the directory in which the run was launched.
+
+        Args:
+            confirmation: The word `delete`, which the server asks for.
+            paths: Only these outputs; by default all.
+            timeout: How long to wait for the agent, in seconds.
+            wait: Whether to wait for it.
+
+        Raises:
+            InvalidRequestError: The word is not `delete`.
+            ConflictError: The run has not ended, no agent can reach its files, or its directory
+                is one in which nothing is deleted.
+            CallTimeoutError: The agent did not confirm in time; the request stays.
+
+        Example:
+            ```python
+            done = trackside.get_run("@latest").delete_outputs("delete")
+            print(done.deleted_count, [kept.path for kept in done.kept])
+            ```
+        """
+        ordered = delete_outputs(self._connection, self.run_id, confirmation, paths)
+        if not wait:
+            return ordered.outcome
+        return ordered.wait(self._connection, self._stopper, timeout)
 
     @contextmanager
     def sync_context(self) -> Generator["RunHandle"]:

@@ -29,15 +29,16 @@ class Outputs(tuple[OutputT, ...], Generic[OutputT]):
 
     @property
     def size_bytes(self) -> int:
-        """The size of all together."""
-        return sum(output.size_bytes for output in self)
+        """The size of all that still exist together."""
+        return sum(output.size_bytes for output in self if output.exists)
 
     @property
     def archive_bytes(self) -> int:
-        """The size of an archive of all: compressed where that is known."""
+        """The size of an archive of all that still exist: compressed where that is known."""
         return sum(
             output.size_bytes if output.compressed_bytes is None else output.compressed_bytes
             for output in self
+            if output.exists
         )
 
     def named(self, path: str) -> OutputT:

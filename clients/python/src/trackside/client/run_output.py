@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from trackside.client.connection import Connection
+from trackside.client.deletions import OutputsDeletion, delete_outputs
 from trackside.client.download import Progress, Source, download_file, download_folder
 from trackside.client.errors import (
     ConflictError,
@@ -195,6 +196,15 @@ class RunOutput(OutputFacts):
             key = f"{self._files.run_id}\0{self.path}\0{file}\0{self.checksum}"
             download_folder(sources, target, key=key, checksum=checksum, progress=progress)
         return target
+
+    def delete(self, confirmation: str, *, timeout: float | None = 60.0) -> OutputsDeletion:
+        """Delete it where it is, and wait for the word of the run's agent.
+
+        Takes and raises what `RunHandle.delete_outputs` does. The run has to have ended.
+        """
+        files = self._files
+        ordered = delete_outputs(files.connection, files.run_id, confirmation, [self.path])
+        return ordered.wait(files.connection, files.stopper, timeout)
 
     def _require_size(self, size: int) -> None:
         """Refuse a folder that has grown or shrunk, before all of it has come for nothing.

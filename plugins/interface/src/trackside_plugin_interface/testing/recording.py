@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from trackside_plugin_interface.deletions import OutputDirectory
 from trackside_plugin_interface.reports import (
     Ending,
     ErrorReport,
@@ -66,6 +67,9 @@ class RecordingReporter:
 
     def scope(self, scope: Scope) -> None:
         self._report(scope)
+
+    def output_directory(self, directory: OutputDirectory) -> None:
+        self._report(directory)
 
     def publish(self, output: Output) -> None:
         self._report(output)

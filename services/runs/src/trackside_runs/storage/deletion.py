@@ -20,6 +20,8 @@ _FOUND_BY: Final = (
     fact_tables.QUEUED_RUN,
     fact_tables.ASSIGNMENT,
     fact_tables.CONTROL,
+    fact_tables.OUTPUT_DIRECTORY,
+    fact_tables.DELETION_ORDER,
 )
 _PARTS: Final = (
     tables.TASK,

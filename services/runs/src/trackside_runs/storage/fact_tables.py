@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Index, Integer, text
+from sqlalchemy import BigInteger, Index, Integer, LargeBinary, text
 from sqlmodel import Field
 
 from trackside_journal.producers import ProducerColumns
@@ -156,6 +156,37 @@ class ControlRow(RunsTables, table=True):
     """The producer that is to carry it out."""
 
 
+class OutputDirectoryRow(RunsTables, table=True):
+    """Below which directory a launched run has its outputs."""
+
+    __tablename__: Any = "output_directory"
+    __table_args__: Any = (Index("output_directory_by_path", "authority", "path_key"),)
+
+    run_id: str = _text(is_key=True)
+    authority: str = _text()
+    """The agent where the directory is."""
+    path_key: str = _text()
+    """The path, cut as `keys.path_key` does it."""
+
+
+class DeletionOrderRow(RunsTables, table=True):
+    """A page of outputs that an agent is to delete, and has not said to have deleted."""
+
+    __tablename__: Any = "deletion_order"
+    __table_args__: Any = (
+        Index("deletion_order_by_authority", "authority"),
+        Index("deletion_order_by_run", "run_id"),
+    )
+
+    request_id: str = _text(is_key=True)
+    page: int = Field(default=0, sa_type=Integer, primary_key=True)
+    run_id: str = _text()
+    authority: str = _text()
+    """The agent that is to carry it out."""
+    message: bytes = Field(default=b"", sa_type=LargeBinary)
+    """The page, as the agent is sent it."""
+
+
 DIRECTORY: Final = table_of(DirectoryRow)
 DELETED_RUN: Final = table_of(DeletedRunRow)
 REVOCATION: Final = table_of(RevocationRow)
@@ -165,3 +196,5 @@ RUNNER: Final = table_of(RunnerRow)
 ASSIGNMENT: Final = table_of(AssignmentRow)
 QUEUED_RUN: Final = table_of(QueuedRunRow)
 CONTROL: Final = table_of(ControlRow)
+OUTPUT_DIRECTORY: Final = table_of(OutputDirectoryRow)
+DELETION_ORDER: Final = table_of(DeletionOrderRow)

@@ -127,6 +127,11 @@ class Ledger:
         self.reindex(record)
         self.announce(record)
 
+    @property
+    def has_removed(self) -> bool:
+        """Whether runs were removed, of which much is left to remove bit by bit."""
+        return bool(self._removed)
+
     def run_id_of_key(self, external_key: str) -> str | None:
         """Return the run with an external key, in the store or in these books."""
         for record in self._records.values():

@@ -62,6 +62,11 @@ def _output_path(violations: Violations, path: str, value: str) -> None:
         violations.add(path, "leads out of its folder by `..`")
 
 
+def _absolute(violations: Violations, path: str, value: str) -> None:
+    if not value.startswith("/") or {".", ".."} & set(value.split("/")):
+        violations.add(path, "is no plain absolute path")
+
+
 def _ascending(violations: Violations, path: str, attempts: list[TaskAttempt]) -> None:
     numbers = [attempt.number for attempt in attempts]
     if any(later <= earlier for earlier, later in pairwise(numbers)):
@@ -195,6 +200,10 @@ REPORT: Final = Shape(
             {"processor_duration": lasting(0, 315_576_000_000), "peak_memory_bytes": between(0)}
         ),
         "result": RESULT,
+        "output_directory": Shape(
+            {"path": every(PATH, _absolute), "identity": one_line(256), "hazard": LINE},
+            required=("path",),
+        ),
         "gap": Shape(
             {
                 "kind": one_line(64),

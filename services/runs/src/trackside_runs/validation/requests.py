@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
-from trackside_protos.runners.v1.runners_service_pb2 import Hello
+from trackside_protos.runners.v1.runners_service_pb2 import DeletionReport, Hello
+from trackside_protos.runs.v1.output_deletion_pb2 import KeptReason
 from trackside_protos.runs.v1.run_pb2 import Run, Sweep
 from trackside_protos.runs.v1.runs_service_pb2 import (
     CloseRunRequest,
     ConfirmDeletionRequest,
     CreateRunRequest,
+    DeleteOutputsRequest,
     ReadOutputRequest,
     ReportFiguresRequest,
     ReportRunRequest,
@@ -50,6 +52,9 @@ CHANGEABLE: Final = (
 """The paths that an update mask may have."""
 
 _MAXIMUM_PATHS: Final = 64
+
+CONFIRMATION: Final = "delete"
+"""The word that is to be typed before outputs are deleted."""
 
 _BATCH: Final = Shape(
     {
@@ -93,6 +98,41 @@ _READING: Final = Shape(
     },
     required=("run_id", "path"),
     free=("accept_changed",),
+)
+_DELETING_OUTPUTS: Final = Shape(
+    {"run_id": identifier, "confirmation": one_line(256), "paths": each(PATH, 1_000)},
+    required=("run_id",),
+    free=("validate_only",),
+)
+_COUNT: Final = between(0)
+_DELETION: Final = Shape(
+    {
+        "run_id": identifier,
+        "request_id": present(one_line(64)),
+        "gone_outputs": each(
+            Shape({"path": PATH, "sequence": _COUNT}, required=("path",), free=("absent",)), 500
+        ),
+        "result": Shape(
+            {
+                "deleted_count": _COUNT,
+                "deleted_bytes": _COUNT,
+                "absent_count": _COUNT,
+                "kept_count": _COUNT,
+                "kept_outputs": each(
+                    Shape(
+                        {
+                            "path": PATH,
+                            "reason": known(KeptReason.DESCRIPTOR),
+                            "message": one_line(1_024),
+                        },
+                        required=("path",),
+                    ),
+                    16,
+                ),
+            },
+        ),
+    },
+    required=("run_id", "request_id"),
 )
 _FIGURES: Final = Shape(
     {
@@ -209,6 +249,22 @@ def check_reading(request: ReadOutputRequest) -> Sequence[Violation]:
     _READING(violations, "", request)
     if request.member and not set(request.member.split("/")).isdisjoint({"", ".", ".."}):
         violations.add("member", "is no plain path below the folder")
+    return violations.found
+
+
+def check_outputs_deletion(request: DeleteOutputsRequest) -> Sequence[Violation]:
+    """Return what is wrong with a request to delete outputs."""
+    violations = Violations()
+    _DELETING_OUTPUTS(violations, "", request)
+    if request.confirmation != CONFIRMATION and not request.validate_only:
+        violations.add("confirmation", f"is not the word `{CONFIRMATION}`")
+    return violations.found
+
+
+def check_deletion_report(report: DeletionReport) -> Sequence[Violation]:
+    """Return what is wrong with what an agent says of a deletion."""
+    violations = Violations()
+    _DELETION(violations, "deletion", report)
     return violations.found
 
 

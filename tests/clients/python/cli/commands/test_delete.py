@@ -12,7 +12,7 @@ def test_an_ended_run_is_deleted(command: Command, server: ScriptedServer) -> No
 
     done = command("delete", "--yes", FAILED_ID)
 
-    assert (done.code, done.out) == (0, "")
+    assert (done.code, done.out) == (0, f"{FAILED_ID} is gone from every service.\n")
     assert done.err == f"Successfully deleted {FAILED_ID}.\n"
     assert [asked.run_id for asked in server.requests["DeleteRun"]] == [FAILED_ID]
 
@@ -72,3 +72,51 @@ def test_a_run_at_work_is_a_conflict(command: Command, server: ScriptedServer) -
 
     assert done.code == 5
     assert done.err.splitlines()[0] == f"error: {CHILD_ID}: The run has not ended."
+
+
+def pending(*services: str, count: int = 0) -> DeleteRunResponse:
+    return DeleteRunResponse(deleted_count=count, pending_services=services)
+
+
+def test_it_waits_until_no_service_has_anything_left(
+    command: Command, server: ScriptedServer
+) -> None:
+    answers = iter([pending("runs", "logs", "metrics", count=1), pending("logs"), pending()])
+    server.answers["DeleteRun"] = lambda _: next(answers)
+
+    done = command("delete", "--yes", FAILED_ID)
+
+    assert (done.code, done.out) == (0, f"{FAILED_ID} is gone from every service.\n")
+    assert len(server.requests["DeleteRun"]) == 3
+
+
+def test_an_outage_meanwhile_is_waited_out(command: Command, server: ScriptedServer) -> None:
+    answers = iter([pending("logs", count=1), Refused(grpc.StatusCode.UNAVAILABLE), pending()])
+    server.answers["DeleteRun"] = lambda _: next(answers)
+
+    done = command("delete", "--yes", FAILED_ID)
+
+    assert (done.code, done.out) == (0, f"{FAILED_ID} is gone from every service.\n")
+
+
+def test_a_service_that_does_not_confirm_is_waited_for_so_long_only(
+    command: Command, server: ScriptedServer
+) -> None:
+    server.answers["DeleteRun"] = pending("logs", "metrics", count=1)
+
+    done = command("delete", "--yes", "--timeout", "0.2", FAILED_ID)
+
+    assert (done.code, done.out) == (7, "")
+    assert f"error: something of {FAILED_ID} is still left in logs, metrics after 0.2" in done.err
+
+
+def test_without_waiting_it_says_who_has_not_confirmed(
+    command: Command, server: ScriptedServer
+) -> None:
+    server.answers["DeleteRun"] = pending("logs", count=1)
+
+    done = command("delete", "--yes", "--no-wait", FAILED_ID)
+
+    assert (done.code, done.out) == (0, "")
+    assert done.err.splitlines()[-1] == f"Something of {FAILED_ID} is still left in logs."
+    assert len(server.requests["DeleteRun"]) == 1

@@ -137,6 +137,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
     ERROR_REASON_TOKEN_REVOKED: _ErrorReason.ValueType  # 41
     """The token was revoked before it expired: `UNAUTHENTICATED`. Another one is needed."""
+    ERROR_REASON_UNSAFE_DIRECTORY: _ErrorReason.ValueType  # 42
+    """The directory of the run's outputs is one in which nothing is ever deleted, for example the home
+    of a user, or one that holds other runs' directories: `FAILED_PRECONDITION`, metadata `directory`.
+    """
+    ERROR_REASON_OUTPUTS_UNREACHABLE: _ErrorReason.ValueType  # 43
+    """Nobody can delete the outputs for us, as the run was launched by no agent, or its runner
+    recorded no directory: `FAILED_PRECONDITION`. Their `location` says where they are.
+    """
     ERROR_REASON_RUN_CHANGED: _ErrorReason.ValueType  # 44
     """The run is not as the caller expected, as somebody else has changed it meanwhile; nothing was
     changed: `ABORTED`, metadata `path`, for example `notes`.
@@ -265,6 +273,14 @@ ERROR_REASON_OFFSET_BEYOND_END: ErrorReason.ValueType  # 40
 """The offset is behind the end of the file: `OUT_OF_RANGE`, metadata `size_bytes`."""
 ERROR_REASON_TOKEN_REVOKED: ErrorReason.ValueType  # 41
 """The token was revoked before it expired: `UNAUTHENTICATED`. Another one is needed."""
+ERROR_REASON_UNSAFE_DIRECTORY: ErrorReason.ValueType  # 42
+"""The directory of the run's outputs is one in which nothing is ever deleted, for example the home
+of a user, or one that holds other runs' directories: `FAILED_PRECONDITION`, metadata `directory`.
+"""
+ERROR_REASON_OUTPUTS_UNREACHABLE: ErrorReason.ValueType  # 43
+"""Nobody can delete the outputs for us, as the run was launched by no agent, or its runner
+recorded no directory: `FAILED_PRECONDITION`. Their `location` says where they are.
+"""
 ERROR_REASON_RUN_CHANGED: ErrorReason.ValueType  # 44
 """The run is not as the caller expected, as somebody else has changed it meanwhile; nothing was
 changed: `ABORTED`, metadata `path`, for example `notes`.

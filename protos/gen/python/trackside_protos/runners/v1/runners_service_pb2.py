@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from ...runs.v1 import output_pb2 as trackside_dot_runs_dot_v1_dot_output__pb2
+from ...runs.v1 import output_deletion_pb2 as trackside_dot_runs_dot_v1_dot_output__deletion__pb2
 from ...runs.v1 import run_pb2 as trackside_dot_runs_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trackside/runners/v1/runners_service.proto\x12\x14trackside.runners.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etrackside/runs/v1/output.proto\x1a\x1btrackside/runs/v1/run.proto\"\xb8\x01\n\x0e\x43onnectRequest\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.trackside.runners.v1.HelloH\x00\x12\x30\n\x07renewal\x18\x02 \x01(\x0b\x32\x1d.trackside.runners.v1.RenewalH\x00\x12;\n\rlaunch_stored\x18\x03 \x01(\x0b\x32\".trackside.runners.v1.LaunchStoredH\x00\x42\t\n\x07request\"\x82\x01\n\x05Hello\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x32\n\x07runners\x18\x04 \x03(\x0b\x32!.trackside.runners.v1.RunnerOffer\x12\x14\n\x0cheld_run_ids\x18\x05 \x03(\t\"<\n\x0bRunnerOffer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\x02 \x01(\x05\x12\r\n\x05\x66\x61ult\x18\x03 \x01(\t\"}\n\x07Renewal\x12@\n\nfree_slots\x18\x01 \x03(\x0b\x32,.trackside.runners.v1.Renewal.FreeSlotsEntry\x1a\x30\n\x0e\x46reeSlotsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\x1e\n\x0cLaunchStored\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\xe9\x01\n\x0f\x43onnectResponse\x12\x30\n\x07welcome\x18\x01 \x01(\x0b\x32\x1d.trackside.runners.v1.WelcomeH\x00\x12\x36\n\nassignment\x18\x02 \x01(\x0b\x32 .trackside.runners.v1.AssignmentH\x00\x12\x30\n\x07\x63ommand\x18\x03 \x01(\x0b\x32\x1d.trackside.runners.v1.CommandH\x00\x12.\n\x04read\x18\x04 \x01(\x0b\x32\x1e.trackside.runners.v1.FileReadH\x00\x42\n\n\x08response\"<\n\x07Welcome\x12\x31\n\x0elease_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"I\n\nAssignment\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x16.trackside.runs.v1.Run\x12\x16\n\x0ereporter_token\x18\x02 \x01(\t\"M\n\x07\x43ommand\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x32\n\x07\x63ontrol\x18\x02 \x01(\x0b\x32!.trackside.runs.v1.ControlRequest\"}\n\x08\x46ileRead\x12\x0f\n\x07read_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06runner\x18\x03 \x01(\t\x12\x10\n\x08location\x18\x04 \x01(\t\x12\x0e\n\x06member\x18\x05 \x01(\t\x12\x0e\n\x06offset\x18\x06 \x01(\x03\x12\x0e\n\x06length\x18\x07 \x01(\x03\"\x85\x02\n\x0fSendFileRequest\x12\x0f\n\x07read_id\x18\x01 \x01(\t\x12-\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x1d.trackside.runs.v1.OutputFileH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\x33\n\x07members\x18\x04 \x01(\x0b\x32 .trackside.runs.v1.OutputMembersH\x00\x12\x34\n\x07refusal\x18\x05 \x01(\x0b\x32!.trackside.runners.v1.FileRefusalH\x00\x12,\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x1d.trackside.runners.v1.FileEndH\x00\x42\t\n\x07request\"S\n\x0b\x46ileRefusal\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32%.trackside.runners.v1.FileRefusalKind\x12\x0f\n\x07message\x18\x02 \x01(\t\"\t\n\x07\x46ileEnd\"\'\n\x10SendFileResponse\x12\x13\n\x0btaken_count\x18\x01 \x01(\x03\"\x14\n\x12ListRunnersRequest\"D\n\x13ListRunnersResponse\x12-\n\x07runners\x18\x01 \x03(\x0b\x32\x1c.trackside.runners.v1.Runner\"\xc5\x01\n\x06Runner\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x10\n\x08\x63\x61pacity\x18\x05 \x01(\x05\x12\x14\n\x0c\x61\x63tive_count\x18\x06 \x01(\x05\x12\r\n\x05\x66\x61ult\x18\x07 \x01(\t\x12\x32\n\x0eheartbeat_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\t \x01(\t*\xfa\x01\n\x0f\x46ileRefusalKind\x12!\n\x1d\x46ILE_REFUSAL_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46ILE_REFUSAL_KIND_GONE\x10\x01\x12!\n\x1d\x46ILE_REFUSAL_KIND_NOT_REGULAR\x10\x02\x12 \n\x1c\x46ILE_REFUSAL_KIND_UNREADABLE\x10\x03\x12\x1d\n\x19\x46ILE_REFUSAL_KIND_CHANGED\x10\x04\x12!\n\x1d\x46ILE_REFUSAL_KIND_UNSUPPORTED\x10\x05\x12!\n\x1d\x46ILE_REFUSAL_KIND_UNAVAILABLE\x10\x06\x32\xaf\x02\n\x0eRunnersService\x12Z\n\x07\x43onnect\x12$.trackside.runners.v1.ConnectRequest\x1a%.trackside.runners.v1.ConnectResponse(\x01\x30\x01\x12]\n\x08SendFile\x12%.trackside.runners.v1.SendFileRequest\x1a&.trackside.runners.v1.SendFileResponse(\x01\x30\x01\x12\x62\n\x0bListRunners\x12(.trackside.runners.v1.ListRunnersRequest\x1a).trackside.runners.v1.ListRunnersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*trackside/runners/v1/runners_service.proto\x12\x14trackside.runners.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etrackside/runs/v1/output.proto\x1a\'trackside/runs/v1/output_deletion.proto\x1a\x1btrackside/runs/v1/run.proto\"\xf2\x01\n\x0e\x43onnectRequest\x12,\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.trackside.runners.v1.HelloH\x00\x12\x30\n\x07renewal\x18\x02 \x01(\x0b\x32\x1d.trackside.runners.v1.RenewalH\x00\x12;\n\rlaunch_stored\x18\x03 \x01(\x0b\x32\".trackside.runners.v1.LaunchStoredH\x00\x12\x38\n\x08\x64\x65letion\x18\x04 \x01(\x0b\x32$.trackside.runners.v1.DeletionReportH\x00\x42\t\n\x07request\"\x82\x01\n\x05Hello\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x32\n\x07runners\x18\x04 \x03(\x0b\x32!.trackside.runners.v1.RunnerOffer\x12\x14\n\x0cheld_run_ids\x18\x05 \x03(\t\"<\n\x0bRunnerOffer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\x02 \x01(\x05\x12\r\n\x05\x66\x61ult\x18\x03 \x01(\t\"}\n\x07Renewal\x12@\n\nfree_slots\x18\x01 \x03(\x0b\x32,.trackside.runners.v1.Renewal.FreeSlotsEntry\x1a\x30\n\x0e\x46reeSlotsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\x1e\n\x0cLaunchStored\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"\xe1\x02\n\x0f\x43onnectResponse\x12\x30\n\x07welcome\x18\x01 \x01(\x0b\x32\x1d.trackside.runners.v1.WelcomeH\x00\x12\x36\n\nassignment\x18\x02 \x01(\x0b\x32 .trackside.runners.v1.AssignmentH\x00\x12\x30\n\x07\x63ommand\x18\x03 \x01(\x0b\x32\x1d.trackside.runners.v1.CommandH\x00\x12.\n\x04read\x18\x04 \x01(\x0b\x32\x1e.trackside.runners.v1.FileReadH\x00\x12\x37\n\x08\x64\x65letion\x18\x05 \x01(\x0b\x32#.trackside.runners.v1.DeletionOrderH\x00\x12=\n\x0e\x64\x65letion_noted\x18\x06 \x01(\x0b\x32#.trackside.runners.v1.DeletionNotedH\x00\x42\n\n\x08response\"<\n\x07Welcome\x12\x31\n\x0elease_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"I\n\nAssignment\x12#\n\x03run\x18\x01 \x01(\x0b\x32\x16.trackside.runs.v1.Run\x12\x16\n\x0ereporter_token\x18\x02 \x01(\t\"M\n\x07\x43ommand\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x32\n\x07\x63ontrol\x18\x02 \x01(\x0b\x32!.trackside.runs.v1.ControlRequest\"}\n\x08\x46ileRead\x12\x0f\n\x07read_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0e\n\x06runner\x18\x03 \x01(\t\x12\x10\n\x08location\x18\x04 \x01(\t\x12\x0e\n\x06member\x18\x05 \x01(\t\x12\x0e\n\x06offset\x18\x06 \x01(\x03\x12\x0e\n\x06length\x18\x07 \x01(\x03\"\xbd\x01\n\rDeletionOrder\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x06runner\x18\x03 \x01(\t\x12\x35\n\tdirectory\x18\x04 \x01(\x0b\x32\".trackside.runs.v1.OutputDirectory\x12\x30\n\x07outputs\x18\x05 \x03(\x0b\x32\x1f.trackside.runs.v1.DoomedOutput\x12\x0f\n\x07is_last\x18\x06 \x01(\x08\"\x9d\x01\n\x0e\x44\x65letionReport\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x33\n\x0cgone_outputs\x18\x03 \x03(\x0b\x32\x1d.trackside.runs.v1.GoneOutput\x12\x32\n\x06result\x18\x04 \x01(\x0b\x32\".trackside.runs.v1.OutputsDeletion\"#\n\rDeletionNoted\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x85\x02\n\x0fSendFileRequest\x12\x0f\n\x07read_id\x18\x01 \x01(\t\x12-\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x1d.trackside.runs.v1.OutputFileH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\x33\n\x07members\x18\x04 \x01(\x0b\x32 .trackside.runs.v1.OutputMembersH\x00\x12\x34\n\x07refusal\x18\x05 \x01(\x0b\x32!.trackside.runners.v1.FileRefusalH\x00\x12,\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x1d.trackside.runners.v1.FileEndH\x00\x42\t\n\x07request\"S\n\x0b\x46ileRefusal\x12\x33\n\x04kind\x18\x01 \x01(\x0e\x32%.trackside.runners.v1.FileRefusalKind\x12\x0f\n\x07message\x18\x02 \x01(\t\"\t\n\x07\x46ileEnd\"\'\n\x10SendFileResponse\x12\x13\n\x0btaken_count\x18\x01 \x01(\x03\"\x14\n\x12ListRunnersRequest\"D\n\x13ListRunnersResponse\x12-\n\x07runners\x18\x01 \x03(\x0b\x32\x1c.trackside.runners.v1.Runner\"\xc5\x01\n\x06Runner\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\x12\x10\n\x08\x63\x61pacity\x18\x05 \x01(\x05\x12\x14\n\x0c\x61\x63tive_count\x18\x06 \x01(\x05\x12\r\n\x05\x66\x61ult\x18\x07 \x01(\t\x12\x32\n\x0eheartbeat_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\t \x01(\t*\xfa\x01\n\x0f\x46ileRefusalKind\x12!\n\x1d\x46ILE_REFUSAL_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46ILE_REFUSAL_KIND_GONE\x10\x01\x12!\n\x1d\x46ILE_REFUSAL_KIND_NOT_REGULAR\x10\x02\x12 \n\x1c\x46ILE_REFUSAL_KIND_UNREADABLE\x10\x03\x12\x1d\n\x19\x46ILE_REFUSAL_KIND_CHANGED\x10\x04\x12!\n\x1d\x46ILE_REFUSAL_KIND_UNSUPPORTED\x10\x05\x12!\n\x1d\x46ILE_REFUSAL_KIND_UNAVAILABLE\x10\x06\x32\xaf\x02\n\x0eRunnersService\x12Z\n\x07\x43onnect\x12$.trackside.runners.v1.ConnectRequest\x1a%.trackside.runners.v1.ConnectResponse(\x01\x30\x01\x12]\n\x08SendFile\x12%.trackside.runners.v1.SendFileRequest\x1a&.trackside.runners.v1.SendFileResponse(\x01\x30\x01\x12\x62\n\x0bListRunners\x12(.trackside.runners.v1.ListRunnersRequest\x1a).trackside.runners.v1.ListRunnersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,44 +38,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RENEWAL_FREESLOTSENTRY']._loaded_options = None
   _globals['_RENEWAL_FREESLOTSENTRY']._serialized_options = b'8\001'
-  _globals['_FILEREFUSALKIND']._serialized_start=2008
-  _globals['_FILEREFUSALKIND']._serialized_end=2258
-  _globals['_CONNECTREQUEST']._serialized_start=195
-  _globals['_CONNECTREQUEST']._serialized_end=379
-  _globals['_HELLO']._serialized_start=382
-  _globals['_HELLO']._serialized_end=512
-  _globals['_RUNNEROFFER']._serialized_start=514
-  _globals['_RUNNEROFFER']._serialized_end=574
-  _globals['_RENEWAL']._serialized_start=576
-  _globals['_RENEWAL']._serialized_end=701
-  _globals['_RENEWAL_FREESLOTSENTRY']._serialized_start=653
-  _globals['_RENEWAL_FREESLOTSENTRY']._serialized_end=701
-  _globals['_LAUNCHSTORED']._serialized_start=703
-  _globals['_LAUNCHSTORED']._serialized_end=733
-  _globals['_CONNECTRESPONSE']._serialized_start=736
-  _globals['_CONNECTRESPONSE']._serialized_end=969
-  _globals['_WELCOME']._serialized_start=971
-  _globals['_WELCOME']._serialized_end=1031
-  _globals['_ASSIGNMENT']._serialized_start=1033
-  _globals['_ASSIGNMENT']._serialized_end=1106
-  _globals['_COMMAND']._serialized_start=1108
-  _globals['_COMMAND']._serialized_end=1185
-  _globals['_FILEREAD']._serialized_start=1187
-  _globals['_FILEREAD']._serialized_end=1312
-  _globals['_SENDFILEREQUEST']._serialized_start=1315
-  _globals['_SENDFILEREQUEST']._serialized_end=1576
-  _globals['_FILEREFUSAL']._serialized_start=1578
-  _globals['_FILEREFUSAL']._serialized_end=1661
-  _globals['_FILEEND']._serialized_start=1663
-  _globals['_FILEEND']._serialized_end=1672
-  _globals['_SENDFILERESPONSE']._serialized_start=1674
-  _globals['_SENDFILERESPONSE']._serialized_end=1713
-  _globals['_LISTRUNNERSREQUEST']._serialized_start=1715
-  _globals['_LISTRUNNERSREQUEST']._serialized_end=1735
-  _globals['_LISTRUNNERSRESPONSE']._serialized_start=1737
-  _globals['_LISTRUNNERSRESPONSE']._serialized_end=1805
-  _globals['_RUNNER']._serialized_start=1808
-  _globals['_RUNNER']._serialized_end=2005
-  _globals['_RUNNERSSERVICE']._serialized_start=2261
-  _globals['_RUNNERSSERVICE']._serialized_end=2564
+  _globals['_FILEREFUSALKIND']._serialized_start=2616
+  _globals['_FILEREFUSALKIND']._serialized_end=2866
+  _globals['_CONNECTREQUEST']._serialized_start=236
+  _globals['_CONNECTREQUEST']._serialized_end=478
+  _globals['_HELLO']._serialized_start=481
+  _globals['_HELLO']._serialized_end=611
+  _globals['_RUNNEROFFER']._serialized_start=613
+  _globals['_RUNNEROFFER']._serialized_end=673
+  _globals['_RENEWAL']._serialized_start=675
+  _globals['_RENEWAL']._serialized_end=800
+  _globals['_RENEWAL_FREESLOTSENTRY']._serialized_start=752
+  _globals['_RENEWAL_FREESLOTSENTRY']._serialized_end=800
+  _globals['_LAUNCHSTORED']._serialized_start=802
+  _globals['_LAUNCHSTORED']._serialized_end=832
+  _globals['_CONNECTRESPONSE']._serialized_start=835
+  _globals['_CONNECTRESPONSE']._serialized_end=1188
+  _globals['_WELCOME']._serialized_start=1190
+  _globals['_WELCOME']._serialized_end=1250
+  _globals['_ASSIGNMENT']._serialized_start=1252
+  _globals['_ASSIGNMENT']._serialized_end=1325
+  _globals['_COMMAND']._serialized_start=1327
+  _globals['_COMMAND']._serialized_end=1404
+  _globals['_FILEREAD']._serialized_start=1406
+  _globals['_FILEREAD']._serialized_end=1531
+  _globals['_DELETIONORDER']._serialized_start=1534
+  _globals['_DELETIONORDER']._serialized_end=1723
+  _globals['_DELETIONREPORT']._serialized_start=1726
+  _globals['_DELETIONREPORT']._serialized_end=1883
+  _globals['_DELETIONNOTED']._serialized_start=1885
+  _globals['_DELETIONNOTED']._serialized_end=1920
+  _globals['_SENDFILEREQUEST']._serialized_start=1923
+  _globals['_SENDFILEREQUEST']._serialized_end=2184
+  _globals['_FILEREFUSAL']._serialized_start=2186
+  _globals['_FILEREFUSAL']._serialized_end=2269
+  _globals['_FILEEND']._serialized_start=2271
+  _globals['_FILEEND']._serialized_end=2280
+  _globals['_SENDFILERESPONSE']._serialized_start=2282
+  _globals['_SENDFILERESPONSE']._serialized_end=2321
+  _globals['_LISTRUNNERSREQUEST']._serialized_start=2323
+  _globals['_LISTRUNNERSREQUEST']._serialized_end=2343
+  _globals['_LISTRUNNERSRESPONSE']._serialized_start=2345
+  _globals['_LISTRUNNERSRESPONSE']._serialized_end=2413
+  _globals['_RUNNER']._serialized_start=2416
+  _globals['_RUNNER']._serialized_end=2613
+  _globals['_RUNNERSSERVICE']._serialized_start=2869
+  _globals['_RUNNERSSERVICE']._serialized_end=3172
 # @@protoc_insertion_point(module_scope)

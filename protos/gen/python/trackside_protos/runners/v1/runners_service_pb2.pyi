@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from ...runs.v1 import output_deletion_pb2 as _output_deletion_pb2
 from ...runs.v1 import output_pb2 as _output_pb2
 from ...runs.v1 import run_pb2 as _run_pb2
 import builtins as _builtins
@@ -72,6 +73,7 @@ class ConnectRequest(_message.Message):
     HELLO_FIELD_NUMBER: _builtins.int
     RENEWAL_FIELD_NUMBER: _builtins.int
     LAUNCH_STORED_FIELD_NUMBER: _builtins.int
+    DELETION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """Who the agent is."""
@@ -84,18 +86,25 @@ class ConnectRequest(_message.Message):
     def launch_stored(self) -> Global___LaunchStored:
         """The agent has stored an assignment; it will launch it once, whatever happens."""
 
+    @_builtins.property
+    def deletion(self) -> Global___DeletionReport:
+        """How far the agent has got with a deletion of outputs. Said again on each connection until the
+        server has noted the end.
+        """
+
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         renewal: Global___Renewal | None = ...,
         launch_stored: Global___LaunchStored | None = ...,
+        deletion: Global___DeletionReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "launch_stored", b"launch_stored", "renewal", b"renewal", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deletion", b"deletion", "hello", b"hello", "launch_stored", b"launch_stored", "renewal", b"renewal", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "launch_stored", b"launch_stored", "renewal", b"renewal", "request", b"request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deletion", b"deletion", "hello", b"hello", "launch_stored", b"launch_stored", "renewal", b"renewal", "request", b"request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["hello", "renewal", "launch_stored"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["hello", "renewal", "launch_stored", "deletion"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -249,6 +258,8 @@ class ConnectResponse(_message.Message):
     ASSIGNMENT_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
     READ_FIELD_NUMBER: _builtins.int
+    DELETION_FIELD_NUMBER: _builtins.int
+    DELETION_NOTED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """The agent is taken."""
@@ -269,6 +280,16 @@ class ConnectResponse(_message.Message):
         again when nothing comes.
         """
 
+    @_builtins.property
+    def deletion(self) -> Global___DeletionOrder:
+        """Outputs of a run to delete, in pages of one request that follow on one another. Sent again on
+        each connection until the agent has said that it is done.
+        """
+
+    @_builtins.property
+    def deletion_noted(self) -> Global___DeletionNoted:
+        """The end of a deletion is stored: the agent may forget it."""
+
     def __init__(
         self,
         *,
@@ -276,12 +297,14 @@ class ConnectResponse(_message.Message):
         assignment: Global___Assignment | None = ...,
         command: Global___Command | None = ...,
         read: Global___FileRead | None = ...,
+        deletion: Global___DeletionOrder | None = ...,
+        deletion_noted: Global___DeletionNoted | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "command", b"command", "read", b"read", "response", b"response", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "command", b"command", "deletion", b"deletion", "deletion_noted", b"deletion_noted", "read", b"read", "response", b"response", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "command", b"command", "read", b"read", "response", b"response", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignment", b"assignment", "command", b"command", "deletion", b"deletion", "deletion_noted", b"deletion_noted", "read", b"read", "response", b"response", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["welcome", "assignment", "command", "read"]  # noqa: Y015
+    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["welcome", "assignment", "command", "read", "deletion", "deletion_noted"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 
@@ -412,6 +435,112 @@ class FileRead(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FileRead: _TypeAlias = FileRead  # noqa: Y015
+
+@_typing.final
+class DeletionOrder(_message.Message):
+    """Orders outputs to be deleted, or some of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RUNNER_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    IS_LAST_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """Which run."""
+    request_id: _builtins.str
+    """Which request."""
+    runner: _builtins.str
+    """The runner that knows where the run's files are."""
+    is_last: _builtins.bool
+    """Whether this is the last page: the order begins with the first and is complete with it."""
+    @_builtins.property
+    def directory(self) -> _output_deletion_pb2.OutputDirectory:
+        """Below which directory they must be."""
+
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[_output_deletion_pb2.DoomedOutput]:
+        """What is to be deleted."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        runner: _builtins.str = ...,
+        directory: _output_deletion_pb2.OutputDirectory | None = ...,
+        outputs: _abc.Iterable[_output_deletion_pb2.DoomedOutput] | None = ...,
+        is_last: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "is_last", b"is_last", "outputs", b"outputs", "request_id", b"request_id", "run_id", b"run_id", "runner", b"runner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletionOrder: _TypeAlias = DeletionOrder  # noqa: Y015
+
+@_typing.final
+class DeletionReport(_message.Message):
+    """Says how far a deletion is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    GONE_OUTPUTS_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """Which run."""
+    request_id: _builtins.str
+    """Which request."""
+    @_builtins.property
+    def gone_outputs(self) -> _containers.RepeatedCompositeFieldContainer[_output_deletion_pb2.GoneOutput]:
+        """Outputs that are not there any more, at most 500."""
+
+    @_builtins.property
+    def result(self) -> _output_deletion_pb2.OutputsDeletion:
+        """What came of it all; set in the last report only. Until then, the order is stored over here."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        gone_outputs: _abc.Iterable[_output_deletion_pb2.GoneOutput] | None = ...,
+        result: _output_deletion_pb2.OutputsDeletion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gone_outputs", b"gone_outputs", "request_id", b"request_id", "result", b"result", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletionReport: _TypeAlias = DeletionReport  # noqa: Y015
+
+@_typing.final
+class DeletionNoted(_message.Message):
+    """Says that the end of a deletion is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Which request."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletionNoted: _TypeAlias = DeletionNoted  # noqa: Y015
 
 @_typing.final
 class SendFileRequest(_message.Message):

@@ -26,6 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from ...runs.v1 import output_pb2 as trackside_dot_runs_dot_v1_dot_output__pb2
+from ...runs.v1 import output_deletion_pb2 as trackside_dot_runs_dot_v1_dot_output__deletion__pb2
 from ...runs.v1 import provenance_pb2 as trackside_dot_runs_dot_v1_dot_provenance__pb2
 from ...runs.v1 import run_pb2 as trackside_dot_runs_dot_v1_dot_run__pb2
 from ...runs.v1 import run_state_pb2 as trackside_dot_runs_dot_v1_dot_run__state__pb2
@@ -33,7 +34,7 @@ from ...runs.v1 import scope_pb2 as trackside_dot_runs_dot_v1_dot_scope__pb2
 from ...runs.v1 import task_pb2 as trackside_dot_runs_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrackside/runs/v1/report.proto\x12\x11trackside.runs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etrackside/runs/v1/output.proto\x1a\"trackside/runs/v1/provenance.proto\x1a\x1btrackside/runs/v1/run.proto\x1a!trackside/runs/v1/run_state.proto\x1a\x1dtrackside/runs/v1/scope.proto\x1a\x1ctrackside/runs/v1/task.proto\"\xf2\x05\n\tRunReport\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05state\x18\x02 \x01(\x0b\x32\x1e.trackside.runs.v1.StateReportH\x00\x12\x31\n\theartbeat\x18\x03 \x01(\x0b\x32\x1c.trackside.runs.v1.HeartbeatH\x00\x12)\n\x05scope\x18\x04 \x01(\x0b\x32\x18.trackside.runs.v1.ScopeH\x00\x12\'\n\x04task\x18\x05 \x01(\x0b\x32\x17.trackside.runs.v1.TaskH\x00\x12+\n\x06output\x18\x06 \x01(\x0b\x32\x19.trackside.runs.v1.OutputH\x00\x12\x33\n\nprovenance\x18\x07 \x01(\x0b\x32\x1d.trackside.runs.v1.ProvenanceH\x00\x12/\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x1e.trackside.runs.v1.ErrorReportH\x00\x12\x35\n\x08progress\x18\t \x01(\x0b\x32!.trackside.runs.v1.ProgressReportH\x00\x12\x39\n\nattributes\x18\n \x01(\x0b\x32#.trackside.runs.v1.AttributesReportH\x00\x12\x33\n\x06\x63losed\x18\x0b \x01(\x0b\x32!.trackside.runs.v1.ProducerClosedH\x00\x12\x33\n\x07\x63ontrol\x18\x0c \x01(\x0b\x32 .trackside.runs.v1.ControlReportH\x00\x12\x32\n\x06result\x18\r \x01(\x0b\x32 .trackside.runs.v1.ResultSummaryH\x00\x12+\n\x03gap\x18\x0e \x01(\x0b\x32\x1c.trackside.runs.v1.GapReportH\x00\x12)\n\x05usage\x18\x0f \x01(\x0b\x32\x18.trackside.runs.v1.UsageH\x00\x42\x08\n\x06report\"\xe0\x01\n\x0bStateReport\x12*\n\x05state\x18\x01 \x01(\x0e\x32\x1b.trackside.runs.v1.RunState\x12.\n\x06reason\x18\x02 \x01(\x0e\x32\x1e.trackside.runs.v1.StateReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0c\x65ngine_state\x18\x04 \x01(\t\x12\x16\n\texit_code\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0b\x65xit_signal\x18\x06 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_exit_codeB\x0e\n\x0c_exit_signal\"8\n\tHeartbeat\x12+\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"!\n\x0eProgressReport\x12\x0f\n\x07message\x18\x01 \x01(\t\"\xe0\x02\n\x10\x41ttributesReport\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x15\n\rworkflow_name\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12?\n\x06labels\x18\x04 \x03(\x0b\x32/.trackside.runs.v1.AttributesReport.LabelsEntry\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12G\n\nparameters\x18\x06 \x03(\x0b\x32\x33.trackside.runs.v1.AttributesReport.ParametersEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aI\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\"G\n\x0eProducerClosed\x12\x18\n\x10logs_batch_count\x18\x01 \x01(\x03\x12\x1b\n\x13metrics_batch_count\x18\x02 \x01(\x03\"h\n\rControlReport\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12,\n\x04step\x18\x02 \x01(\x0e\x32\x1e.trackside.runs.v1.ControlStep\x12\x15\n\rnothing_found\x18\x03 \x01(\x08\"\xb0\x01\n\tGapReport\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x12\n\nitem_count\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12.\n\nfirst_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x82\x01\n\x0b\x43ontrolStep\x12\x1c\n\x18\x43ONTROL_STEP_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43ONTROL_STEP_ACKNOWLEDGED\x10\x01\x12\x1a\n\x16\x43ONTROL_STEP_CONFIRMED\x10\x02\x12\x1a\n\x16\x43ONTROL_STEP_ESCALATED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etrackside/runs/v1/report.proto\x12\x11trackside.runs.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1etrackside/runs/v1/output.proto\x1a\'trackside/runs/v1/output_deletion.proto\x1a\"trackside/runs/v1/provenance.proto\x1a\x1btrackside/runs/v1/run.proto\x1a!trackside/runs/v1/run_state.proto\x1a\x1dtrackside/runs/v1/scope.proto\x1a\x1ctrackside/runs/v1/task.proto\"\xb2\x06\n\tRunReport\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05state\x18\x02 \x01(\x0b\x32\x1e.trackside.runs.v1.StateReportH\x00\x12\x31\n\theartbeat\x18\x03 \x01(\x0b\x32\x1c.trackside.runs.v1.HeartbeatH\x00\x12)\n\x05scope\x18\x04 \x01(\x0b\x32\x18.trackside.runs.v1.ScopeH\x00\x12\'\n\x04task\x18\x05 \x01(\x0b\x32\x17.trackside.runs.v1.TaskH\x00\x12+\n\x06output\x18\x06 \x01(\x0b\x32\x19.trackside.runs.v1.OutputH\x00\x12\x33\n\nprovenance\x18\x07 \x01(\x0b\x32\x1d.trackside.runs.v1.ProvenanceH\x00\x12/\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x1e.trackside.runs.v1.ErrorReportH\x00\x12\x35\n\x08progress\x18\t \x01(\x0b\x32!.trackside.runs.v1.ProgressReportH\x00\x12\x39\n\nattributes\x18\n \x01(\x0b\x32#.trackside.runs.v1.AttributesReportH\x00\x12\x33\n\x06\x63losed\x18\x0b \x01(\x0b\x32!.trackside.runs.v1.ProducerClosedH\x00\x12\x33\n\x07\x63ontrol\x18\x0c \x01(\x0b\x32 .trackside.runs.v1.ControlReportH\x00\x12\x32\n\x06result\x18\r \x01(\x0b\x32 .trackside.runs.v1.ResultSummaryH\x00\x12+\n\x03gap\x18\x0e \x01(\x0b\x32\x1c.trackside.runs.v1.GapReportH\x00\x12)\n\x05usage\x18\x0f \x01(\x0b\x32\x18.trackside.runs.v1.UsageH\x00\x12>\n\x10output_directory\x18\x10 \x01(\x0b\x32\".trackside.runs.v1.OutputDirectoryH\x00\x42\x08\n\x06report\"\xe0\x01\n\x0bStateReport\x12*\n\x05state\x18\x01 \x01(\x0e\x32\x1b.trackside.runs.v1.RunState\x12.\n\x06reason\x18\x02 \x01(\x0e\x32\x1e.trackside.runs.v1.StateReason\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0c\x65ngine_state\x18\x04 \x01(\t\x12\x16\n\texit_code\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0b\x65xit_signal\x18\x06 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_exit_codeB\x0e\n\x0c_exit_signal\"8\n\tHeartbeat\x12+\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"!\n\x0eProgressReport\x12\x0f\n\x07message\x18\x01 \x01(\t\"\xe0\x02\n\x10\x41ttributesReport\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x15\n\rworkflow_name\x18\x02 \x01(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12?\n\x06labels\x18\x04 \x03(\x0b\x32/.trackside.runs.v1.AttributesReport.LabelsEntry\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12G\n\nparameters\x18\x06 \x03(\x0b\x32\x33.trackside.runs.v1.AttributesReport.ParametersEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aI\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value:\x02\x38\x01\"G\n\x0eProducerClosed\x12\x18\n\x10logs_batch_count\x18\x01 \x01(\x03\x12\x1b\n\x13metrics_batch_count\x18\x02 \x01(\x03\"h\n\rControlReport\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12,\n\x04step\x18\x02 \x01(\x0e\x32\x1e.trackside.runs.v1.ControlStep\x12\x15\n\rnothing_found\x18\x03 \x01(\x08\"\xb0\x01\n\tGapReport\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x12\n\nitem_count\x18\x02 \x01(\x03\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12.\n\nfirst_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x82\x01\n\x0b\x43ontrolStep\x12\x1c\n\x18\x43ONTROL_STEP_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43ONTROL_STEP_ACKNOWLEDGED\x10\x01\x12\x1a\n\x16\x43ONTROL_STEP_CONFIRMED\x10\x02\x12\x1a\n\x16\x43ONTROL_STEP_ESCALATED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,26 +45,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ATTRIBUTESREPORT_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_ATTRIBUTESREPORT_PARAMETERSENTRY']._loaded_options = None
   _globals['_ATTRIBUTESREPORT_PARAMETERSENTRY']._serialized_options = b'8\001'
-  _globals['_CONTROLSTEP']._serialized_start=2132
-  _globals['_CONTROLSTEP']._serialized_end=2262
-  _globals['_RUNREPORT']._serialized_start=342
-  _globals['_RUNREPORT']._serialized_end=1096
-  _globals['_STATEREPORT']._serialized_start=1099
-  _globals['_STATEREPORT']._serialized_end=1323
-  _globals['_HEARTBEAT']._serialized_start=1325
-  _globals['_HEARTBEAT']._serialized_end=1381
-  _globals['_PROGRESSREPORT']._serialized_start=1383
-  _globals['_PROGRESSREPORT']._serialized_end=1416
-  _globals['_ATTRIBUTESREPORT']._serialized_start=1419
-  _globals['_ATTRIBUTESREPORT']._serialized_end=1771
-  _globals['_ATTRIBUTESREPORT_LABELSENTRY']._serialized_start=1651
-  _globals['_ATTRIBUTESREPORT_LABELSENTRY']._serialized_end=1696
-  _globals['_ATTRIBUTESREPORT_PARAMETERSENTRY']._serialized_start=1698
-  _globals['_ATTRIBUTESREPORT_PARAMETERSENTRY']._serialized_end=1771
-  _globals['_PRODUCERCLOSED']._serialized_start=1773
-  _globals['_PRODUCERCLOSED']._serialized_end=1844
-  _globals['_CONTROLREPORT']._serialized_start=1846
-  _globals['_CONTROLREPORT']._serialized_end=1950
-  _globals['_GAPREPORT']._serialized_start=1953
-  _globals['_GAPREPORT']._serialized_end=2129
+  _globals['_CONTROLSTEP']._serialized_start=2237
+  _globals['_CONTROLSTEP']._serialized_end=2367
+  _globals['_RUNREPORT']._serialized_start=383
+  _globals['_RUNREPORT']._serialized_end=1201
+  _globals['_STATEREPORT']._serialized_start=1204
+  _globals['_STATEREPORT']._serialized_end=1428
+  _globals['_HEARTBEAT']._serialized_start=1430
+  _globals['_HEARTBEAT']._serialized_end=1486
+  _globals['_PROGRESSREPORT']._serialized_start=1488
+  _globals['_PROGRESSREPORT']._serialized_end=1521
+  _globals['_ATTRIBUTESREPORT']._serialized_start=1524
+  _globals['_ATTRIBUTESREPORT']._serialized_end=1876
+  _globals['_ATTRIBUTESREPORT_LABELSENTRY']._serialized_start=1756
+  _globals['_ATTRIBUTESREPORT_LABELSENTRY']._serialized_end=1801
+  _globals['_ATTRIBUTESREPORT_PARAMETERSENTRY']._serialized_start=1803
+  _globals['_ATTRIBUTESREPORT_PARAMETERSENTRY']._serialized_end=1876
+  _globals['_PRODUCERCLOSED']._serialized_start=1878
+  _globals['_PRODUCERCLOSED']._serialized_end=1949
+  _globals['_CONTROLREPORT']._serialized_start=1951
+  _globals['_CONTROLREPORT']._serialized_end=2055
+  _globals['_GAPREPORT']._serialized_start=2058
+  _globals['_GAPREPORT']._serialized_end=2234
 # @@protoc_insertion_point(module_scope)

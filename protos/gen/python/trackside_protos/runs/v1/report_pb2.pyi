@@ -11,6 +11,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from ...runs.v1 import output_deletion_pb2 as _output_deletion_pb2
 from ...runs.v1 import output_pb2 as _output_pb2
 from ...runs.v1 import provenance_pb2 as _provenance_pb2
 from ...runs.v1 import run_pb2 as _run_pb2
@@ -77,6 +78,7 @@ class RunReport(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    OUTPUT_DIRECTORY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, by the producer's clock. Stored as given."""
@@ -139,6 +141,12 @@ class RunReport(_message.Message):
     def usage(self) -> _run_pb2.Usage:
         """What the run's processes have used so far."""
 
+    @_builtins.property
+    def output_directory(self) -> _output_deletion_pb2.OutputDirectory:
+        """Below which directory the run's outputs are. Of a launched run, by its agent, and once: what is
+        said later, or by others, changes nothing.
+        """
+
     def __init__(
         self,
         *,
@@ -157,12 +165,13 @@ class RunReport(_message.Message):
         result: _run_pb2.ResultSummary | None = ...,
         gap: Global___GapReport | None = ...,
         usage: _run_pb2.Usage | None = ...,
+        output_directory: _output_deletion_pb2.OutputDirectory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "closed", b"closed", "control", b"control", "error", b"error", "gap", b"gap", "heartbeat", b"heartbeat", "output", b"output", "progress", b"progress", "provenance", b"provenance", "report", b"report", "result", b"result", "scope", b"scope", "state", b"state", "task", b"task", "time", b"time", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "closed", b"closed", "control", b"control", "error", b"error", "gap", b"gap", "heartbeat", b"heartbeat", "output", b"output", "output_directory", b"output_directory", "progress", b"progress", "provenance", b"provenance", "report", b"report", "result", b"result", "scope", b"scope", "state", b"state", "task", b"task", "time", b"time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "closed", b"closed", "control", b"control", "error", b"error", "gap", b"gap", "heartbeat", b"heartbeat", "output", b"output", "progress", b"progress", "provenance", b"provenance", "report", b"report", "result", b"result", "scope", b"scope", "state", b"state", "task", b"task", "time", b"time", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "closed", b"closed", "control", b"control", "error", b"error", "gap", b"gap", "heartbeat", b"heartbeat", "output", b"output", "output_directory", b"output_directory", "progress", b"progress", "provenance", b"provenance", "report", b"report", "result", b"result", "scope", b"scope", "state", b"state", "task", b"task", "time", b"time", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_report: _TypeAlias = _typing.Literal["state", "heartbeat", "scope", "task", "output", "provenance", "error", "progress", "attributes", "closed", "control", "result", "gap", "usage"]  # noqa: Y015
+    _WhichOneofReturnType_report: _TypeAlias = _typing.Literal["state", "heartbeat", "scope", "task", "output", "provenance", "error", "progress", "attributes", "closed", "control", "result", "gap", "usage", "output_directory"]  # noqa: Y015
     _WhichOneofArgType_report: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_report) -> _WhichOneofReturnType_report | None: ...
 

@@ -11,6 +11,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from ...runs.v1 import output_deletion_pb2 as _output_deletion_pb2
 from ...runs.v1 import provenance_pb2 as _provenance_pb2
 from ...runs.v1 import run_state_pb2 as _run_state_pb2
 from ...runs.v1 import scope_pb2 as _scope_pb2
@@ -36,11 +37,17 @@ class _ControlResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Control
     CONTROL_RESULT_ENDED: _ControlResult.ValueType  # 1
     """The work was ended by it."""
     CONTROL_RESULT_NOTHING_FOUND: _ControlResult.ValueType  # 2
-    """There was nothing to end: the work had ended by itself, or never begun."""
+    """There was nothing to end: the work had ended by itself, or never begun. Of a deletion of
+    outputs: none was there any more.
+    """
     CONTROL_RESULT_UNCONFIRMED: _ControlResult.ValueType  # 3
     """An admin ended the run without waiting for proof. It stays so, as the run's reason does;
     if proof comes later, `confirm_time` has when.
     """
+    CONTROL_RESULT_DELETED: _ControlResult.ValueType  # 4
+    """Outputs were deleted, and none is left of what was to be."""
+    CONTROL_RESULT_KEPT: _ControlResult.ValueType  # 5
+    """Outputs were kept; `outputs_deletion` has which, why, and how many were deleted all the same."""
 
 class ControlResult(_ControlResult, metaclass=_ControlResultEnumTypeWrapper):
     """What came of a control request."""
@@ -50,11 +57,17 @@ CONTROL_RESULT_UNSPECIFIED: ControlResult.ValueType  # 0
 CONTROL_RESULT_ENDED: ControlResult.ValueType  # 1
 """The work was ended by it."""
 CONTROL_RESULT_NOTHING_FOUND: ControlResult.ValueType  # 2
-"""There was nothing to end: the work had ended by itself, or never begun."""
+"""There was nothing to end: the work had ended by itself, or never begun. Of a deletion of
+outputs: none was there any more.
+"""
 CONTROL_RESULT_UNCONFIRMED: ControlResult.ValueType  # 3
 """An admin ended the run without waiting for proof. It stays so, as the run's reason does;
 if proof comes later, `confirm_time` has when.
 """
+CONTROL_RESULT_DELETED: ControlResult.ValueType  # 4
+"""Outputs were deleted, and none is left of what was to be."""
+CONTROL_RESULT_KEPT: ControlResult.ValueType  # 5
+"""Outputs were kept; `outputs_deletion` has which, why, and how many were deleted all the same."""
 Global___ControlResult: _TypeAlias = ControlResult  # noqa: Y015
 
 class _RunFacet:
@@ -206,6 +219,7 @@ class Run(_message.Message):
     DELETE_TIME_FIELD_NUMBER: _builtins.int
     SERIES_FIGURES_FIELD_NUMBER: _builtins.int
     LOSSES_FIELD_NUMBER: _builtins.int
+    OUTPUT_DIRECTORY_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """16 characters of lower-case Crockford base32. Made by the client or, when absent, by the server."""
     name: _builtins.str
@@ -388,6 +402,10 @@ class Run(_message.Message):
     def losses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Loss]:
         """What its producers had no room to keep, by kind. Output only; summed from their gap reports."""
 
+    @_builtins.property
+    def output_directory(self) -> _output_deletion_pb2.OutputDirectory:
+        """Below which directory its outputs are, as its agent saw it at the launch. Output only; reported."""
+
     def __init__(
         self,
         *,
@@ -446,10 +464,11 @@ class Run(_message.Message):
         delete_time: _timestamp_pb2.Timestamp | None = ...,
         series_figures: _abc.Iterable[Global___SeriesFigure] | None = ...,
         losses: _abc.Iterable[Global___Loss] | None = ...,
+        output_directory: _output_deletion_pb2.OutputDirectory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "children", b"children", "create_time", b"create_time", "delete_time", b"delete_time", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "progress", b"progress", "provenance", b"provenance", "result", b"result", "start_time", b"start_time", "submit_time", b"submit_time", "sweep", b"sweep", "task_counts", b"task_counts", "task_duration", b"task_duration", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "children", b"children", "create_time", b"create_time", "delete_time", b"delete_time", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "launch", b"launch", "lost_after_duration", b"lost_after_duration", "output_directory", b"output_directory", "progress", b"progress", "provenance", b"provenance", "result", b"result", "start_time", b"start_time", "submit_time", b"submit_time", "sweep", b"sweep", "task_counts", b"task_counts", "task_duration", b"task_duration", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "actions", b"actions", "children", b"children", "closed", b"closed", "conditions", b"conditions", "control_requests", b"control_requests", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "engine", b"engine", "engine_state", b"engine_state", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "external_key", b"external_key", "facets", b"facets", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "is_parent", b"is_parent", "labels", b"labels", "launch", b"launch", "losses", b"losses", "lost_after_duration", b"lost_after_duration", "name", b"name", "notes", b"notes", "outcome", b"outcome", "owner", b"owner", "parameters", b"parameters", "parent_run_id", b"parent_run_id", "progress", b"progress", "project", b"project", "provenance", b"provenance", "result", b"result", "resumed_run_id", b"resumed_run_id", "run_id", b"run_id", "runner", b"runner", "scopes", b"scopes", "sealed", b"sealed", "sequence", b"sequence", "series_figures", b"series_figures", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "submit_time", b"submit_time", "sweep", b"sweep", "tags", b"tags", "task_counts", b"task_counts", "task_duration", b"task_duration", "termination_protection", b"termination_protection", "update_time", b"update_time", "usage", b"usage", "workflow_name", b"workflow_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "_exit_signal", b"_exit_signal", "actions", b"actions", "children", b"children", "closed", b"closed", "conditions", b"conditions", "control_requests", b"control_requests", "create_time", b"create_time", "delete_time", b"delete_time", "description", b"description", "elapsed_duration", b"elapsed_duration", "end_time", b"end_time", "engine", b"engine", "engine_state", b"engine_state", "error", b"error", "exit_code", b"exit_code", "exit_signal", b"exit_signal", "external_key", b"external_key", "facets", b"facets", "heartbeat_interval", b"heartbeat_interval", "heartbeat_time", b"heartbeat_time", "is_parent", b"is_parent", "labels", b"labels", "launch", b"launch", "losses", b"losses", "lost_after_duration", b"lost_after_duration", "name", b"name", "notes", b"notes", "outcome", b"outcome", "output_directory", b"output_directory", "owner", b"owner", "parameters", b"parameters", "parent_run_id", b"parent_run_id", "progress", b"progress", "project", b"project", "provenance", b"provenance", "result", b"result", "resumed_run_id", b"resumed_run_id", "run_id", b"run_id", "runner", b"runner", "scopes", b"scopes", "sealed", b"sealed", "sequence", b"sequence", "series_figures", b"series_figures", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_message", b"state_message", "state_reason", b"state_reason", "submit_time", b"submit_time", "sweep", b"sweep", "tags", b"tags", "task_counts", b"task_counts", "task_duration", b"task_duration", "termination_protection", b"termination_protection", "update_time", b"update_time", "usage", b"usage", "workflow_name", b"workflow_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
@@ -995,6 +1014,7 @@ class ControlRequest(_message.Message):
     GRACE_DURATION_FIELD_NUMBER: _builtins.int
     ESCALATE_TIME_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    OUTPUTS_DELETION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Made by the server."""
     action: _run_state_pb2.RunAction.ValueType
@@ -1017,7 +1037,7 @@ class ControlRequest(_message.Message):
 
     @_builtins.property
     def confirm_time(self) -> _timestamp_pb2.Timestamp:
-        """When the agent confirmed that no process is left."""
+        """When the agent confirmed that no process is left; of a deletion of outputs, that it is done."""
 
     @_builtins.property
     def grace_duration(self) -> _duration_pb2.Duration:
@@ -1026,6 +1046,10 @@ class ControlRequest(_message.Message):
     @_builtins.property
     def escalate_time(self) -> _timestamp_pb2.Timestamp:
         """Of a stop: when the grace time was over and what was left was killed; absent if nothing was."""
+
+    @_builtins.property
+    def outputs_deletion(self) -> _output_deletion_pb2.OutputsDeletion:
+        """Of a deletion of outputs: what was to be deleted, and what was."""
 
     def __init__(
         self,
@@ -1040,10 +1064,11 @@ class ControlRequest(_message.Message):
         grace_duration: _duration_pb2.Duration | None = ...,
         escalate_time: _timestamp_pb2.Timestamp | None = ...,
         result: Global___ControlResult.ValueType = ...,
+        outputs_deletion: _output_deletion_pb2.OutputsDeletion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "confirm_time", b"confirm_time", "deliver_time", b"deliver_time", "escalate_time", b"escalate_time", "grace_duration", b"grace_duration", "request_time", b"request_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "confirm_time", b"confirm_time", "deliver_time", b"deliver_time", "escalate_time", b"escalate_time", "grace_duration", b"grace_duration", "outputs_deletion", b"outputs_deletion", "request_time", b"request_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "action", b"action", "confirm_time", b"confirm_time", "deliver_time", b"deliver_time", "escalate_time", b"escalate_time", "grace_duration", b"grace_duration", "request_id", b"request_id", "request_time", b"request_time", "requester", b"requester", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledge_time", b"acknowledge_time", "action", b"action", "confirm_time", b"confirm_time", "deliver_time", b"deliver_time", "escalate_time", b"escalate_time", "grace_duration", b"grace_duration", "outputs_deletion", b"outputs_deletion", "request_id", b"request_id", "request_time", b"request_time", "requester", b"requester", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

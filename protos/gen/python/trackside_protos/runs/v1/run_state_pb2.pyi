@@ -224,6 +224,8 @@ class _RunActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunAction.V
     """Remove it from history for good, by `DeleteRun`."""
     RUN_ACTION_FORCE_END: _RunAction.ValueType  # 6
     """End it without proof that nothing of it is left, by `ForceEndRun`; for admins."""
+    RUN_ACTION_DELETE_OUTPUTS: _RunAction.ValueType  # 7
+    """Delete its published files, by `DeleteOutputs`."""
 
 class RunAction(_RunAction, metaclass=_RunActionEnumTypeWrapper):
     """What a user may do with a run now."""
@@ -242,6 +244,8 @@ RUN_ACTION_DELETE: RunAction.ValueType  # 5
 """Remove it from history for good, by `DeleteRun`."""
 RUN_ACTION_FORCE_END: RunAction.ValueType  # 6
 """End it without proof that nothing of it is left, by `ForceEndRun`; for admins."""
+RUN_ACTION_DELETE_OUTPUTS: RunAction.ValueType  # 7
+"""Delete its published files, by `DeleteOutputs`."""
 Global___RunAction: _TypeAlias = RunAction  # noqa: Y015
 
 class _Severity:

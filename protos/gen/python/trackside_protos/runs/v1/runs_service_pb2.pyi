@@ -875,6 +875,86 @@ class ReadOutputResponse(_message.Message):
 Global___ReadOutputResponse: _TypeAlias = ReadOutputResponse  # noqa: Y015
 
 @_typing.final
+class DeleteOutputsRequest(_message.Message):
+    """Asks to delete outputs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    CONFIRMATION_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """Which run."""
+    confirmation: _builtins.str
+    """The word `delete`, as somebody typed it who means it. Not needed to validate only."""
+    validate_only: _builtins.bool
+    """Whether only to tell what would be deleted, or why nothing would: nothing is asked of the agent."""
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these outputs, as `ListOutputs` tells their paths, at most 1,000; empty: all that exist."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        confirmation: _builtins.str = ...,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmation", b"confirmation", "paths", b"paths", "run_id", b"run_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteOutputsRequest: _TypeAlias = DeleteOutputsRequest  # noqa: Y015
+
+@_typing.final
+class DeleteOutputsResponse(_message.Message):
+    """Answers that the request is stored, or would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    OUTPUT_COUNT_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    output_count: _builtins.int
+    """How many outputs that are."""
+    size_bytes: _builtins.int
+    """Their size, as it was published."""
+    @_builtins.property
+    def run(self) -> _run_pb2.Run:
+        """The run as it is now."""
+
+    @_builtins.property
+    def request(self) -> _run_pb2.ControlRequest:
+        """The control request; absent when this was to validate only."""
+
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[_output_pb2.Output]:
+        """What is to be deleted, in order of path, at most 1,000 of it."""
+
+    def __init__(
+        self,
+        *,
+        run: _run_pb2.Run | None = ...,
+        request: _run_pb2.ControlRequest | None = ...,
+        outputs: _abc.Iterable[_output_pb2.Output] | None = ...,
+        output_count: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["output_count", b"output_count", "outputs", b"outputs", "request", b"request", "run", b"run", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteOutputsResponse: _TypeAlias = DeleteOutputsResponse  # noqa: Y015
+
+@_typing.final
 class ListChangesRequest(_message.Message):
     """Asks for changes."""
 

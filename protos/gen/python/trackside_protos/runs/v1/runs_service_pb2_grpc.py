@@ -108,6 +108,11 @@ class RunsServiceStub:
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputRequest.SerializeToString,
                 response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputResponse.FromString,
                 _registered_method=True)
+        self.DeleteOutputs = channel.unary_unary(
+                '/trackside.runs.v1.RunsService/DeleteOutputs',
+                request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteOutputsRequest.SerializeToString,
+                response_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteOutputsResponse.FromString,
+                _registered_method=True)
         self.ListChanges = channel.unary_unary(
                 '/trackside.runs.v1.RunsService/ListChanges',
                 request_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ListChangesRequest.SerializeToString,
@@ -306,6 +311,26 @@ class RunsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteOutputs(self, request, context):
+        """Deletes published files of an ended run, where they are; the run and its records stay.
+
+        Returns when the request is stored. It is handed to the run's agent, however often either side
+        starts again, until that confirms, by the `OutputsDeletion` of the run's control request. What
+        is gone then says so as an output. Only plain files are deleted, folders that were published,
+        and folders that are left empty by that, and only below the directory that was recorded when
+        the run was launched, never through a link and never on a disk that is mounted there. What has
+        another size or checksum than was published is kept. To ask again while that goes on adds what
+        is new and changes nothing else; when nothing is left to delete it is confirmed at once.
+        Fails with `INVALID_ARGUMENT` when the word was not given; with `NOT_FOUND`, reason
+        `PART_NOT_FOUND`, for a path that was never published; with `FAILED_PRECONDITION`, reason
+        `ACTION_NOT_ALLOWED`, while the run has not ended, `OUTPUTS_UNREACHABLE` when nobody could
+        delete them for us, and `UNSAFE_DIRECTORY` when the directory is one in which nothing is
+        deleted; with `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, for more than 10,000 outputs: then name some.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListChanges(self, request, context):
         """Lists the changes of a run that are kept, in order.
         """
@@ -478,6 +503,11 @@ def add_RunsServiceServicer_to_server(servicer, server):
                     servicer.ReadOutput,
                     request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputRequest.FromString,
                     response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputResponse.SerializeToString,
+            ),
+            'DeleteOutputs': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteOutputs,
+                    request_deserializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteOutputsRequest.FromString,
+                    response_serializer=trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteOutputsResponse.SerializeToString,
             ),
             'ListChanges': grpc.unary_unary_rpc_method_handler(
                     servicer.ListChanges,
@@ -912,6 +942,33 @@ class RunsService:
             '/trackside.runs.v1.RunsService/ReadOutput',
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputRequest.SerializeToString,
             trackside_dot_runs_dot_v1_dot_runs__service__pb2.ReadOutputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteOutputs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/trackside.runs.v1.RunsService/DeleteOutputs',
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteOutputsRequest.SerializeToString,
+            trackside_dot_runs_dot_v1_dot_runs__service__pb2.DeleteOutputsResponse.FromString,
             options,
             channel_credentials,
             insecure,

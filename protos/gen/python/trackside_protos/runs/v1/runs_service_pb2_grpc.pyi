@@ -114,6 +114,22 @@ class RunsServiceStub:
     for what is no plain file (any more), `OUTPUT_UNREADABLE` when the system refuses,
     `OUTPUT_CHANGED` when it was written since; with `OUT_OF_RANGE`, reason `OFFSET_BEYOND_END`.
     """
+    DeleteOutputs: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.DeleteOutputsRequest, _runs_service_pb2.DeleteOutputsResponse]
+    """Deletes published files of an ended run, where they are; the run and its records stay.
+
+    Returns when the request is stored. It is handed to the run's agent, however often either side
+    starts again, until that confirms, by the `OutputsDeletion` of the run's control request. What
+    is gone then says so as an output. Only plain files are deleted, folders that were published,
+    and folders that are left empty by that, and only below the directory that was recorded when
+    the run was launched, never through a link and never on a disk that is mounted there. What has
+    another size or checksum than was published is kept. To ask again while that goes on adds what
+    is new and changes nothing else; when nothing is left to delete it is confirmed at once.
+    Fails with `INVALID_ARGUMENT` when the word was not given; with `NOT_FOUND`, reason
+    `PART_NOT_FOUND`, for a path that was never published; with `FAILED_PRECONDITION`, reason
+    `ACTION_NOT_ALLOWED`, while the run has not ended, `OUTPUTS_UNREACHABLE` when nobody could
+    delete them for us, and `UNSAFE_DIRECTORY` when the directory is one in which nothing is
+    deleted; with `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, for more than 10,000 outputs: then name some.
+    """
     ListChanges: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ListChangesRequest, _runs_service_pb2.ListChangesResponse]
     """Lists the changes of a run that are kept, in order."""
     ReportRun: _grpc.StreamStreamMultiCallable[_runs_service_pb2.ReportRunRequest, _runs_service_pb2.ReportRunResponse]
@@ -258,6 +274,22 @@ class RunsServiceAsyncStub(RunsServiceStub):
     `FAILED_PRECONDITION`, reason `NO_READER`, when nobody can read it for us, `OUTPUT_NOT_REGULAR`
     for what is no plain file (any more), `OUTPUT_UNREADABLE` when the system refuses,
     `OUTPUT_CHANGED` when it was written since; with `OUT_OF_RANGE`, reason `OFFSET_BEYOND_END`.
+    """
+    DeleteOutputs: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.DeleteOutputsRequest, _runs_service_pb2.DeleteOutputsResponse]  # type: ignore[assignment]
+    """Deletes published files of an ended run, where they are; the run and its records stay.
+
+    Returns when the request is stored. It is handed to the run's agent, however often either side
+    starts again, until that confirms, by the `OutputsDeletion` of the run's control request. What
+    is gone then says so as an output. Only plain files are deleted, folders that were published,
+    and folders that are left empty by that, and only below the directory that was recorded when
+    the run was launched, never through a link and never on a disk that is mounted there. What has
+    another size or checksum than was published is kept. To ask again while that goes on adds what
+    is new and changes nothing else; when nothing is left to delete it is confirmed at once.
+    Fails with `INVALID_ARGUMENT` when the word was not given; with `NOT_FOUND`, reason
+    `PART_NOT_FOUND`, for a path that was never published; with `FAILED_PRECONDITION`, reason
+    `ACTION_NOT_ALLOWED`, while the run has not ended, `OUTPUTS_UNREACHABLE` when nobody could
+    delete them for us, and `UNSAFE_DIRECTORY` when the directory is one in which nothing is
+    deleted; with `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, for more than 10,000 outputs: then name some.
     """
     ListChanges: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ListChangesRequest, _runs_service_pb2.ListChangesResponse]  # type: ignore[assignment]
     """Lists the changes of a run that are kept, in order."""
@@ -484,6 +516,28 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         `FAILED_PRECONDITION`, reason `NO_READER`, when nobody can read it for us, `OUTPUT_NOT_REGULAR`
         for what is no plain file (any more), `OUTPUT_UNREADABLE` when the system refuses,
         `OUTPUT_CHANGED` when it was written since; with `OUT_OF_RANGE`, reason `OFFSET_BEYOND_END`.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteOutputs(
+        self,
+        request: _runs_service_pb2.DeleteOutputsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_service_pb2.DeleteOutputsResponse, _abc.Awaitable[_runs_service_pb2.DeleteOutputsResponse]]:
+        """Deletes published files of an ended run, where they are; the run and its records stay.
+
+        Returns when the request is stored. It is handed to the run's agent, however often either side
+        starts again, until that confirms, by the `OutputsDeletion` of the run's control request. What
+        is gone then says so as an output. Only plain files are deleted, folders that were published,
+        and folders that are left empty by that, and only below the directory that was recorded when
+        the run was launched, never through a link and never on a disk that is mounted there. What has
+        another size or checksum than was published is kept. To ask again while that goes on adds what
+        is new and changes nothing else; when nothing is left to delete it is confirmed at once.
+        Fails with `INVALID_ARGUMENT` when the word was not given; with `NOT_FOUND`, reason
+        `PART_NOT_FOUND`, for a path that was never published; with `FAILED_PRECONDITION`, reason
+        `ACTION_NOT_ALLOWED`, while the run has not ended, `OUTPUTS_UNREACHABLE` when nobody could
+        delete them for us, and `UNSAFE_DIRECTORY` when the directory is one in which nothing is
+        deleted; with `RESOURCE_EXHAUSTED`, reason `TOO_MANY_ITEMS`, for more than 10,000 outputs: then name some.
         """
 
     @_abc_1.abstractmethod
