@@ -15,7 +15,7 @@ from trackside_runs.revoking import Revoked, revoke, wanted
 from trackside_runs.storage import revocations
 from trackside_runs.storage.revocations import RevocationBook
 from trackside_serving.calls import Call, Implementation
-from trackside_serving.clock import ClockMs
+from trackside_serving.clock import ClockMs, wall_ms
 from trackside_serving.identity import Role
 from trackside_serving.revocations import revocation_of
 from trackside_serving.tokens import TokenVerifier
@@ -51,18 +51,22 @@ class RevocationCalls:
 
         def look(connection: Connection) -> Revoked:
             known = asked.known(RevocationBook(connection))
-            return Revoked(known or asked.revocation(self._clock_ms()), existed=known is not None)
+            return Revoked(known or asked.revocation(self._now_ms()), existed=known is not None)
 
         if request.validate_only:
             revoked = await self._database.read(look)
         else:
-            change = Change((), lambda ledger: revoke(ledger, asked))
+            change = Change((), lambda ledger: revoke(ledger, asked, self._now_ms()))
             revoked = cast("Revoked", await self._committer.commit(change))
             # Not only by the bus: whoever is answered may rely on it here.
             self._verifier.revocations.add([revocation_of(revoked.revocation)])
         return runs_service_pb2.RevokeTokenResponse(
             revocation=revoked.revocation, existed=revoked.existed
         )
+
+    def _now_ms(self) -> int:
+        """Return the present for tokens: none that was made up to here is made later than it."""
+        return max(self._clock_ms(), wall_ms())
 
     async def list_revocations(
         self, request: runs_service_pb2.ListRevocationsRequest, call: Call

@@ -94,8 +94,13 @@ def wanted(request: RevokeTokenRequest, caller: Caller, verifier: TokenVerifier)
     return asked
 
 
-def revoke(ledger: Ledger, asked: Wanted) -> Revoked:
+def revoke(ledger: Ledger, asked: Wanted, now_ms: int) -> Revoked:
     """Keep a revocation; of a token that is refused already nothing changes.
+
+    Args:
+        ledger: The books.
+        asked: What is to be refused.
+        now_ms: The present, not before that of whoever makes tokens.
 
     Raises:
         TooManyItemsError: Too many of the requester are kept.
@@ -112,7 +117,7 @@ def revoke(ledger: Ledger, asked: Wanted) -> Revoked:
         raise TooManyItemsError(
             f"{REVOCATIONS_OF_CALLER} of your revocations are kept; revoke all of your tokens."
         )
-    revocation = asked.revocation(ledger.now_ms)
-    if revocation.expire_time.ToMilliseconds() > ledger.now_ms:
+    revocation = asked.revocation(now_ms)
+    if revocation.expire_time.ToMilliseconds() > now_ms:
         book.put(revocation)
     return Revoked(revocation, existed=False)

@@ -22,7 +22,12 @@ def steady_ms() -> int:
     return time.clock_gettime_ns(_STEADY) // 1_000_000
 
 
+def wall_ms() -> int:
+    """Return milliseconds since 1970 as the machine's clock has it now: tokens are made by it."""
+    return time.time_ns() // 1_000_000
+
+
 def forward_clock() -> ClockMs:
     """Return a clock that only goes forward."""
-    base_ms = time.time_ns() // 1_000_000 - steady_ms()
+    base_ms = wall_ms() - steady_ms()
     return lambda: base_ms + steady_ms()

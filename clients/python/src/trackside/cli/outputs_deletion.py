@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
@@ -15,7 +16,7 @@ from trackside.cli.rendering.control import kept_lines
 from trackside.cli.rendering.outputs import output_table
 from trackside.cli.safe_text import harmless
 from trackside.cli.targets import find_targets
-from trackside.cli.terminal import Terminal, now
+from trackside.cli.terminal import Terminal
 from trackside.cli.times import is_set
 from trackside.client import filters, listing
 from trackside.client.connection import Connection
@@ -113,14 +114,14 @@ def delete_outputs(
     """
     plans, code = _plans(connection, terminal, asking, paths)
     if asking.dry_run:
-        terminal.show(_plan_lines(terminal, plans))
+        terminal.show(_plan_lines(terminal, plans, connection.now()))
         terminal.say(f"Would delete {_what(plans)}; nothing was deleted.")
         return code
     if not plans:
         if not code:
             terminal.say("There is nothing to delete.")
         return code
-    word = WORD if asking.yes else _typed(terminal, plans)
+    word = WORD if asking.yes else _typed(terminal, plans, connection.now())
     proofs: list[_DeletionProof] = []
     for plan in plans:
         try:
@@ -164,12 +165,12 @@ def _meant(connection: Connection, runs: Sequence[Run]) -> Iterator[Run]:
             yield run
 
 
-def _plan_lines(terminal: Terminal, plans: Sequence[_Plan]) -> list[str]:
+def _plan_lines(terminal: Terminal, plans: Sequence[_Plan], now: datetime) -> list[str]:
     lines: list[str] = []
     for plan in plans:
         lines.append(f"{plan.run.run_id} {harmless(plan.run.output_directory.path)}")
         if plan.outputs:
-            shown = output_table(plan.outputs, now(), terminal.paint, width=terminal.width)
+            shown = output_table(plan.outputs, now, terminal.paint, width=terminal.width)
             lines += [f"  {line}" for line in shown]
         if plan.count > len(plan.outputs):
             lines.append(f"  … and {plan.count - len(plan.outputs)} more")
@@ -184,13 +185,13 @@ def _what(plans: Sequence[_Plan]) -> str:
     return f"{outputs} ({size_text(size)}) of {runs}"
 
 
-def _typed(terminal: Terminal, plans: Sequence[_Plan]) -> str:
+def _typed(terminal: Terminal, plans: Sequence[_Plan], now: datetime) -> str:
     """Return the word that was typed.
 
     Raises:
         CommandError: There is nobody to ask, or it is another word.
     """
-    terminal.say(*_plan_lines(terminal, plans))
+    terminal.say(*_plan_lines(terminal, plans, now))
     if not terminal.can_ask:
         message = "stdin is no terminal, so nobody can be asked; nothing was deleted"
         raise CommandError(message, hint="--yes deletes without asking", code=ExitCode.USAGE)
