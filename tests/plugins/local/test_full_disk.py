@@ -42,9 +42,12 @@ async def test_end_of_a_run_on_a_full_disk_is_told_when_there_is_room(
     ending = await run.follow(handle)
 
     assert ending.exit_code == 5
-    assert run.reporter.output() == b"first\n"
+    kept = run.reporter.output()
     lost = re.findall(r"(\d+) bytes of output were lost", run.reporter.output("engine").decode())
-    assert sum(map(int, lost)) == 1 << 20
+    # A record that was replaced meanwhile leaves a little room, in which some of it stands.
+    assert kept.startswith(b"first\n")
+    assert kept.count(b"x") + sum(map(int, lost)) == 1 << 20
+    assert kept.count(b"x") < 1 << 16
 
 
 async def test_launch_that_finds_the_disk_full_is_tried_again(disk: Path) -> None:

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from trackside_agent import durable, origin
+from trackside.spool.origin import facts_of, original_of
+from trackside_agent import durable
 from trackside_agent.deletion_folder import DeletionFolder
 from trackside_agent.run_folder import RunFolder
 
@@ -46,14 +47,17 @@ class AgentFolder:
 
     def leave_to_the_original(self) -> bool:
         """Forget identity and runs if they are another folder's; return whether it was so."""
-        is_copy = origin.is_copy(self.path)
+        noted = self.path / "origin"
+        is_copy = original_of(self.path, noted) is not None
         if is_copy:
             for name in ("id", "epoch"):
                 (self.path / name).unlink(missing_ok=True)
             for folder in (self._runs, self._ended, self._deletions):
                 shutil.rmtree(folder)
             self.make()
-        origin.note(self.path)
+        facts = facts_of(self.path)
+        if not noted.exists() or noted.read_bytes() != facts:
+            durable.write(noted, facts)
         return is_copy
 
     def agent_id(self) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,6 +81,7 @@ class Database:
             self._make_file()
         else:
             self._writer = self._reader = _postgresql_engine(url, schema, size=readers + 1)
+        self._turn = threading.Lock()
         self._kept: Connection | None = None
         self._threads = ThreadPoolExecutor(readers, thread_name_prefix=f"{schema}-reader")
         self._schema = schema
@@ -124,13 +126,13 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Generator[Connection]:
-        """Give a connection in a transaction that commits at the end; one thread at a time.
+        """Give a connection in a transaction that commits at the end; other threads wait.
 
         Raises:
             StoreUnavailableError: The transaction was rolled back.
             StorageFullError: The transaction was rolled back.
         """
-        with translated_errors(), self._begun() as connection:
+        with self._turn, translated_errors(), self._begun() as connection:
             yield connection
 
     def _begun(self) -> contextlib.AbstractContextManager[Connection]:

@@ -25,6 +25,7 @@ WHOLE = [f"line {number}" for number in range(COUNT)]
 def kept(location: Location, tmp_path: Path) -> SpoolFolder:
     """Return the spool of a program that said forty things and was killed, kept elsewhere."""
     outbox = spool_of(replace(location, home=tmp_path / "kept"), "0000000000000000")
+    outbox.spool.close()
     return outbox.spool.folder
 
 

@@ -1,10 +1,13 @@
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from support.append_server import AppendServer
 from support.deliveries import RUN, create, finished, lines, open_run
 from trackside.delivery.delivery import LEFTOVERS_AT_ONCE, Delivery
+from trackside.delivery.leftovers import deliver_spools
 from trackside.delivery.outbox import Outbox
 from trackside.identifiers import new_identifier
 from trackside.location import Location
@@ -87,6 +90,23 @@ def test_an_adopted_spool_that_its_writer_closes_is_not_said_to_have_crashed(
     assert finished(agent)
     assert append_server.only_run().kinds() == ["closed"]
     agent.stop()
+
+
+def test_a_copied_spool_tells_no_crash_while_the_program_of_the_original_lives(
+    location: Location, append_server: AppendServer, tmp_path: Path
+) -> None:
+    outbox = spooled(location, RUN, "first")
+    away = replace(location, home=tmp_path / "away")
+    shutil.copytree(location.home / "spool", away.home / "spool")
+
+    alive = deliver_spools(away)
+    told = append_server.only_run().kinds()
+    outbox.spool.close()  # as when it is killed
+    gone = deliver_spools(away)
+
+    assert (alive.running, alive.delivered, told) == ((RUN,), (), [])
+    assert (gone.running, gone.delivered) == ((), (RUN,))
+    assert append_server.only_run().kinds() == ["state", "closed"]
 
 
 def test_the_spool_of_one_who_comes_back_is_left_to_it(location: Location) -> None:

@@ -21,7 +21,9 @@ from trackside.spool.frames import (
     readable_frames_in,
 )
 from trackside.spool.locks import FileLock
+from trackside.spool.origin import facts_of, original_of
 
+_WRITER: Final = "writer.lock"
 _SUFFIX: Final = ".segment"
 _CHUNK: Final = 64 << 10  # most headers are short; a note may be longer
 
@@ -86,6 +88,7 @@ class SpoolFolder:
         self.path = path
         self.create_request: Path = path / "create"
         self._position = path / "delivered.json"
+        self._writer = path / _WRITER
 
     @classmethod
     def of(cls, home: Path, identity: Identity) -> Self:
@@ -230,8 +233,17 @@ class SpoolFolder:
         return lock is None
 
     def lock_for_writing(self) -> FileLock | None:
-        """Take the writer's lock; None when another process writes."""
-        return FileLock.take(self.path / "writer.lock")
+        """Take the writer's lock; None when another process writes.
+
+        Of a copy that of the original, while that is there: its writer may be alive.
+        """
+        original = original_of(self.path, self._writer)
+        return FileLock.take((original or self.path) / _WRITER)
+
+    def note_writer(self) -> None:
+        """Note where this is, by which copies are known. To be called with the writer's lock."""
+        with contextlib.suppress(OSError):
+            self._writer.write_bytes(facts_of(self.path))
 
     def lock_for_delivery(self) -> FileLock | None:
         """Take the deliverer's lock; None when another process delivers."""

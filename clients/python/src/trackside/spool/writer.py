@@ -209,6 +209,7 @@ class SpoolWriter:
         self.folder.make()
         if self._writer_lock is None:
             self._writer_lock = self.folder.lock_for_writing()
+            self.folder.note_writer()
         self._segment += 1
         before = dict(self.last)
         for frame in reversed(self._waiting):
