@@ -91,3 +91,10 @@ def locked(folder: Path) -> Sequence[str]:
                 if file.read():
                     found.append(path.name)
     return found
+
+
+Hosts = Callable[[], Host]
+"""Makes another host of the runner that is tested."""
+
+Specs = Callable[..., RunSpec]
+"""Makes what is to be run from a command."""

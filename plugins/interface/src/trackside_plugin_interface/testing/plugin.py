@@ -8,7 +8,7 @@ import pytest
 from trackside_plugin_interface.discovery import find_runners
 
 OPTION: Final = "--trackside-runner"
-CONTRACT: Final = Path(__file__).with_name("contract.py")
+CONTRACT: Final = Path(__file__).with_name("contract")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
