@@ -31,7 +31,7 @@ class SpoolReader:
         self._offset = 0
         self.last: int = after
         """The number of the newest batch that was read."""
-        self.is_newer = False
+        self.is_newer: bool = False
         """Whether a later version has written what follows."""
 
     def read(self) -> list[Frame]:
