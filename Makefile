@@ -31,7 +31,7 @@ test-all: environment integrations integrations-torch servers lint ## Lint and a
 	.venv/bin/pytest -n 2
 
 check: lint ## Lint and the fast tests: before each commit.
-	.venv/bin/pytest -n 2 --hypothesis-profile quick -m "not (redis or postgresql or slow or exhaustive or processes or end_to_end or integrations)"
+	.venv/bin/pytest -n 4 --hypothesis-profile quick -m "not (redis or postgresql or slow or exhaustive or processes or end_to_end or integrations)"
 
 lint: style types contracts schemas ## All checks that run no test.
 

@@ -532,6 +532,7 @@ def outcome(output: DoomedOutput) -> str:
         return type(error).__name__
 
 
+@pytest.mark.exhaustive
 def test_a_folder_that_is_swapped_for_a_link_meanwhile_leads_nowhere(
     work: Path, decoy: Path, tmp_path: Path
 ) -> None:

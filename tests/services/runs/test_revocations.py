@@ -298,6 +298,7 @@ async def test_who_keeps_nothing_of_runs_is_told_of_none(server: Server) -> None
     assert [each.subject for each in told.revocations] == ["bob"]
 
 
+@pytest.mark.exhaustive
 async def test_more_than_fits_on_a_page_is_told_once_and_in_full(server: Server) -> None:
     runs = {(await server.create()).run_id for _ in range(3)}
     ids = {f"{number:016d}" for number in range(1_003)}

@@ -16,6 +16,8 @@ from trackside.spool.frames import frames_in
 from trackside_protos.runs.v1.report_pb2 import RunReport
 from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
 
+pytestmark = pytest.mark.exhaustive
+
 COUNT = 40
 CUTS = 8
 WHOLE = [f"line {number}" for number in range(COUNT)]
@@ -54,7 +56,6 @@ def assert_crashed(server: AppendServer) -> None:
     assert server.only_run().producers_closed == 1
 
 
-@pytest.mark.exhaustive
 def test_of_a_spool_that_is_cut_anywhere_all_before_the_cut_arrives_once(
     location: Location, append_server: AppendServer, kept: SpoolFolder
 ) -> None:
@@ -80,7 +81,6 @@ def test_of_a_spool_that_is_cut_anywhere_all_before_the_cut_arrives_once(
     assert arrived[-1] >= COUNT - COUNT // CUTS - 1
 
 
-@pytest.mark.exhaustive
 def test_a_spool_of_which_not_even_the_beginning_is_left_stops_nothing(
     location: Location, append_server: AppendServer, kept: SpoolFolder
 ) -> None:
