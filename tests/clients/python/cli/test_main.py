@@ -23,6 +23,18 @@ def _modules_after(*arguments: str) -> set[str]:
     return set(done.stderr.split())
 
 
+@pytest.mark.parametrize("words", [[], ["get"], ["token"], ["profile"]])
+def test_a_group_alone_shows_its_help_as_it_is_meant_to_be_read(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main.run(words)
+
+    shown = capsys.readouterr()
+    helped = main.run([*words, "--help"])
+    assert (code, helped, shown.out) == (2, 0, "")
+    assert shown.err.rstrip() == capsys.readouterr().out.rstrip()
+
+
 @pytest.mark.parametrize("word", ["version", "--version"])
 def test_version_imports_nothing_heavy(word: str) -> None:
     heavy = {

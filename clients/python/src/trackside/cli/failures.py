@@ -45,7 +45,10 @@ def exit_code_of(error: Exception) -> int:
 
 
 def explanation(error: Exception) -> list[str]:
-    """Return what to tell the person: one line of error, one of hint, never a traceback."""
+    """Return what to tell the person: one line of error, one of hint, never a traceback.
+
+    Of a group without a command it is the group's help.
+    """
     match error:
         case TracksideError():
             told = (f"{f.field}: {f.description}" for f in error.fields)
@@ -54,6 +57,8 @@ def explanation(error: Exception) -> list[str]:
             return [f"error: {harmless(error.message)}", *fields, *_hint(error.hint), *named]
         case CommandError():
             return [f"error: {harmless(error.message)}", *_hint(error.hint)]
+        case click.exceptions.NoArgsIsHelpError():  # whose message is the help
+            return error.format_message().splitlines()
         case click.UsageError():
             where = error.ctx.command_path if error.ctx else "trackside"
             return [
