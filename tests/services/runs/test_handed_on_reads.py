@@ -137,20 +137,16 @@ async def test_a_reader_who_does_not_read_holds_the_agent_up_and_nobody_else(
     async with Reading(replicas.other, run_id) as slow:
         sending = asyncio.create_task(sender.send(file(size), *[data(PIECE)] * MANY, END))
         await slow.next()
-        held = -1
-        while held != sender.sent:  # until it comes to a stand
-            held = sender.sent
-            await asyncio.sleep(0.5)
         async with Reading(replicas.other, run_id) as quick:
             pieces = [file(size), *[data(PIECE)] * MANY, END]
             await asyncio.gather(
                 quick.all(), SendingAgent(replicas.one, agent).send(*pieces, number=2)
             )
-        still_held = sender.sent
+        held = sender.sent  # all this time
         await slow.all()
         await sending
 
-    assert held == still_held < 64  # of 400; a line of its own windows would take them all
+    assert held < 64  # of 400; a line of its own windows would take them all
     assert len(slow.data) == len(quick.data) == size
 
 
