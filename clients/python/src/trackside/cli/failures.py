@@ -66,9 +66,10 @@ def explanation(error: Exception) -> list[str]:
                 *_hint(f"`{where} --help` shows what it takes"),
             ]
         case click.ClickException():
-            return [f"error: {harmless(error.format_message())}"]
+            message = error.format_message()
         case _:
-            return [f"error: {type(error).__name__}: {harmless(str(error))}"]
+            message = f"{type(error).__name__}: {error}"
+    return [f"error: {harmless(message)}"]
 
 
 def explanation_for(run_id: str, error: Exception) -> list[str]:
