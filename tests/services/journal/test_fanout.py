@@ -201,10 +201,10 @@ async def test_one_who_left_does_not_take_a_new_one_along(hub: Hub) -> None:
     assert hub.is_watched(TOPIC)
 
 
-async def test_everybody_can_be_sent_to_the_store(hub: Hub) -> None:
-    subscriptions = [hub.subscribe(TOPIC), hub.subscribe("other")]
+async def test_the_watchers_of_a_topic_can_be_sent_to_the_store(hub: Hub) -> None:
+    subscriptions = [hub.subscribe(TOPIC), hub.subscribe(TOPIC)]
 
-    hub.read_all_again()
+    hub.read_again(TOPIC)
     hub.read_again("nobody's")
 
     assert [subscription.must_read for subscription in subscriptions] == [True, True]

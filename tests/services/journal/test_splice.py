@@ -297,7 +297,7 @@ async def test_a_hostile_bus_and_paces_of_all_kinds_with_many_watchers(hub: Hub)
 
     await until(lambda: record.head == news[-1].last)
     record.ended = True
-    hub.read_all_again()
+    hub.read_again(TOPIC)
     texts = await asyncio.gather(*tasks)
 
     assert texts == [entries(begin + 1, record.head) for begin in begins]

@@ -67,8 +67,7 @@ def test_the_same_phase_again_brings_a_new_reason_and_no_move() -> None:
     decision = decide(PENDING, PENDING)
 
     assert isinstance(decision, Transition)
-    assert decision.after == PENDING
-    assert not decision.is_move
+    assert (decision.before, decision.after) == (PENDING, PENDING)
 
 
 @pytest.mark.parametrize("reported", [PENDING, RUNNING, COMPLETED, FAILED, IDLE])

@@ -242,11 +242,6 @@ class Hub:
             for subscription in place.watchers:
                 subscription.read_again()
 
-    def read_all_again(self) -> None:
-        """Have every watcher look at the store again."""
-        for topic in self._topics:
-            self.read_again(topic)
-
     def tick(self) -> None:
         """Wake every watcher."""
         for place in self._topics.values():

@@ -90,11 +90,6 @@ class Transition:
     before: int
     after: int
 
-    @property
-    def is_move(self) -> bool:
-        """Whether the state differs afterwards."""
-        return self.before != self.after
-
 
 @dataclass(frozen=True, slots=True)
 class Late:
