@@ -67,9 +67,7 @@ class Producer:
     async def _listen(self) -> None:
         async with closing(self.stream.responses()) as responses:
             async for response in responses:
-                leading = wire.leading_message(response)
-                assert leading is not None
-                self.acknowledged.append(Acknowledgement.FromString(leading[0]))
+                self.acknowledged.append(Acknowledgement.FromString(inner(response)))
 
     async def _requests(self) -> AsyncIterator[bytes]:
         while (one := await self._messages.get()) is not None:
@@ -82,6 +80,21 @@ class Producer:
         if run_id != RUN:
             raise RunNotFoundError
         return f"admitted to {run_id}"
+
+
+def inner(response: bytes) -> bytes:
+    leading = wire.leading_message(response)
+    assert leading is not None
+    return leading[0]
+
+
+async def of(*messages: bytes) -> AsyncIterator[bytes]:
+    for one in messages:
+        yield one
+
+
+async def anyone(_: str) -> None:
+    """Let in whoever reports."""
 
 
 async def settle() -> None:
@@ -159,6 +172,39 @@ async def test_the_stream_ends_when_it_was_closed_and_everything_is_settled(
     await producer.end()
 
     assert [ack.through_sequence for ack in producer.acknowledged] == [1, 2]
+
+
+async def test_what_is_settled_while_a_response_is_sent_is_acknowledged_before_the_end() -> None:
+    submitted: list[Ticket[RawBatch[None]]] = []
+    stream = IngestStream(of(message(1), message(2)), admit=anyone, submit=submitted.append)
+    responses = aiter(stream.responses())
+    first = asyncio.ensure_future(anext(responses))
+    await settle()
+    submitted[0].settle(Stored(1, duplicate=False))
+    await first
+
+    submitted[1].settle(Stored(2, duplicate=False))
+
+    rest = [Acknowledgement.FromString(inner(one)) async for one in responses]
+    assert [ack.through_sequence for ack in rest] == [2]
+
+
+async def test_what_is_stored_while_a_response_is_sent_is_acknowledged_before_a_refusal() -> None:
+    submitted: list[Ticket[RawBatch[None]]] = []
+    messages = (message(1), message(2), message(3))
+    stream = IngestStream(of(*messages), admit=anyone, submit=submitted.append)
+    responses = aiter(stream.responses())
+    first = asyncio.ensure_future(anext(responses))
+    await settle()
+    submitted[0].settle(Stored(1, duplicate=False))
+    await first
+
+    submitted[1].settle(Stored(2, duplicate=False))
+    submitted[2].settle(RunNotFoundError())
+
+    assert Acknowledgement.FromString(inner(await anext(responses))).through_sequence == 2
+    with pytest.raises(RunNotFoundError):
+        await anext(responses)
 
 
 async def test_a_stream_without_batches_ends_at_once(producer: Producer) -> None:

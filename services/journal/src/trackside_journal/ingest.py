@@ -7,7 +7,6 @@ past that it is not read.
 
 import asyncio
 import re
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -68,7 +67,7 @@ class IngestStream(Generic[A]):
         self._waiting = 0
         self._waiting_bytes = 0
         self._progress: dict[tuple[str, str, int], list[int]] = {}
-        self._pushed: deque[bytes] = deque()
+        self._pushed: list[bytes] = []
         self._error: BaseException | None = None
         self._exhausted = False
 
@@ -88,10 +87,10 @@ class IngestStream(Generic[A]):
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._pushed:
-                    yield self._pushed.popleft()
-                for acknowledgement in self._acknowledgements():
-                    yield acknowledgement
+                # More may become due while these are sent, and the end waits for that too.
+                while due := self._due():
+                    for response in due:
+                        yield response
                 if self._error is not None:
                     raise self._error
                 if self._exhausted and not self._waiting:
@@ -140,9 +139,10 @@ class IngestStream(Generic[A]):
             self._error = naming_batch(result, key)
         self._wake.set()
 
-    def _acknowledgements(self) -> list[bytes]:
+    def _due(self) -> list[bytes]:
+        pushed, self._pushed = self._pushed, []
         progress, self._progress = self._progress, {}
-        return [
+        return pushed + [
             wire.bytes_field(
                 _ACKNOWLEDGEMENT,
                 batch_pb2.Acknowledgement(
