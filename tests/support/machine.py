@@ -1,5 +1,6 @@
 """A machine that goes down and boots again, as the processes of one home see it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -54,7 +55,8 @@ class Machine:
     def _kill_all(self) -> list[int]:
         living = [process_id for process_id in _others() if self._is_ours(process_id)]
         for process_id in living:
-            os.kill(process_id, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
         return living
 
     def _is_ours(self, process_id: int) -> bool:
