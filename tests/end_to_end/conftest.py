@@ -26,8 +26,10 @@ def replicas(
 ) -> Iterator[ApartInstallation]:
     """Give two replicas of each service, and an agent that is connected to the first."""
     installation = ApartInstallation(tmp_path, database_url=postgresql_url, redis_url=own_redis.url)
-    installation.start()
-    detached.start_detached(installation.home, installation.addresses[0])
-    yield installation
-    detached.stop(installation.home)
-    installation.stop()
+    try:
+        installation.start()
+        detached.start_detached(installation.home, installation.addresses[0])
+        yield installation
+    finally:
+        detached.stop(installation.home)
+        installation.stop()

@@ -1,5 +1,6 @@
 """Real servers of the tests' own, each on a free loopback port and gone with the test run."""
 
+import itertools
 import os
 import secrets
 import shutil
@@ -8,7 +9,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,9 @@ import pytest
 LOOPBACK: Final = "127.0.0.1"
 PORTS: Final = range(20_000, 32_000)
 """Below the ports that the system gives to clients, so that a port stays ours across a restart."""
-START_SECONDS: Final = 20.0
+START_SECONDS: Final = 60.0
+_SHARES: Final = 16
+"""Into how many shares the ports are split: workers that test side by side take none twice."""
 
 
 class ServerStartError(Exception):
@@ -107,12 +110,23 @@ class PrivateServer(ABC):
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    while True:
-        port = secrets.choice(PORTS)
-        with socket.socket() as probe:
-            if probe.connect_ex((LOOPBACK, port)) != 0:
-                return port
+    """Return a loopback port that nobody listens on, and that was not given out lately."""
+    return next(port for port in _ports if not _is_taken(port))
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def _own_ports() -> Iterator[int]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = list(PORTS[worker % _SHARES :: _SHARES])
+    secrets.SystemRandom().shuffle(share)
+    return itertools.cycle(share)
+
+
+_ports: Final = _own_ports()
 
 
 def dying_with_parent(command: list[str], end_signal: signal.Signals) -> list[str]:
