@@ -134,6 +134,11 @@ class ShiftingClock:
     def advance(self, seconds: float) -> None:
         self.shift_ms += round(seconds * 1000)
 
+    def stand_still(self) -> None:
+        """Go on only by what a test advances it, however long the test takes."""
+        now_ms = self._real()
+        self._real = lambda: now_ms
+
 
 @dataclass(slots=True)
 class Server:
@@ -256,8 +261,10 @@ class Server:
             raise
 
     async def look(self) -> None:
-        """Have the watchman look, until it finds nothing more to do."""
-        await self.application._watchman.look()
+        """Have the watchman look, until it finds nothing more to do; then only when told to."""
+        watchman = self.application._watchman
+        await watchman._looking.close()
+        await watchman.look()
 
     def watch(
         self,

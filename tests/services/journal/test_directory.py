@@ -199,6 +199,30 @@ async def test_what_the_watch_brings_is_known(store: Database, runs: Runs) -> No
         assert runs.asked == []
 
 
+async def test_a_deletion_counts_before_it_is_stored(store: Database, runs: Runs) -> None:
+    async with following(store, runs) as here:
+        runs.news.put_nowait(news(entry(), cursor="c1"))
+        await until(lambda: here.changes)
+        here.applier.failures.append(StoreUnavailableError())
+
+        runs.news.put_nowait(news(RunDirectoryEntry(run_id=RUN, deleted=True), cursor="c2"))
+        await until(lambda: len(runs.starts) == 2)
+
+        assert (await here.directory.find(RUN)).deleted
+        assert len(here.changes) == 1
+
+
+async def test_what_the_watch_brings_after_the_answer_is_later(store: Database, runs: Runs) -> None:
+    runs.runs[RUN] = entry()
+    async with following(store, runs) as here:
+        finding = asyncio.create_task(here.directory.find(RUN))
+        await asyncio.sleep(0)  # it has begun, and now waits for the store
+        sealed = RunEntry(RUN, "ann", "default", sealed=True)
+        here.directory._asking[RUN].add_done_callback(lambda _: here.directory._remember(sealed))
+
+        assert await finding is sealed
+
+
 async def test_a_miss_asks_once_however_many_want_to_know(store: Database, runs: Runs) -> None:
     runs.runs[RUN] = entry()
     async with following(store, runs) as here:

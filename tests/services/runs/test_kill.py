@@ -27,14 +27,18 @@ from support.runs import (
     RUNNING,
     TERMINATED,
     Cluster,
+    Run,
     Server,
     closed,
     launched,
     state,
     sweep,
     task,
+    until,
 )
-from trackside_protos.runs.v1 import run_state_pb2, runs_service_pb2
+from trackside_journal.errors import StoreUnavailableError
+from trackside_protos.runs.v1 import run_pb2, run_state_pb2, runs_service_pb2
+from trackside_runs import desk
 from trackside_runs.errors import ActionNotAllowedError
 from trackside_serving.calls import Call
 from trackside_serving.errors import NotAllowedError, RunNotFoundError
@@ -113,6 +117,31 @@ async def test_a_request_is_handed_over_again_on_each_new_stream(server: Server)
 
     assert third.asked == []
     assert (await server.get(run.run_id)).state == TERMINATED
+
+
+async def test_a_request_that_the_store_did_not_give_is_handed_over_later(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await server.create()
+    session = Session(server, run.run_id)
+    session.report(state(RUNNING))
+    await until_state(server, run, RUNNING)
+    outages = [StoreUnavailableError()]
+    read = desk.control_request
+
+    def read_after_an_outage(run: Run | None, request_id: str) -> run_pb2.ControlRequest | None:
+        if outages:
+            raise outages.pop()
+        return read(run, request_id)
+
+    monkeypatch.setattr(desk, "control_request", read_after_an_outage)
+    await server.kill(run.run_id)
+    await until(lambda: not outages)
+    server.application._desk.wake()
+
+    session.report(step(await session.request_id(), ACKNOWLEDGED))
+    await session.end()
+    assert steps(await server.get(run.run_id)) == list(TIMES[:3])
 
 
 async def test_a_request_is_for_the_runs_that_a_stream_may_report_on(server: Server) -> None:

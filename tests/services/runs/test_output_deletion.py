@@ -28,14 +28,21 @@ from support.runs import (
     Report,
     Server,
     closed,
+    each,
     launched,
     new_run_id,
     state,
     sweep,
     until,
 )
+from trackside_protos.runners.v1.runners_service_pb2 import (
+    ConnectRequest,
+    ConnectResponse,
+    DeletionReport,
+    Hello,
+)
 from trackside_protos.runs.v1 import run_pb2, run_state_pb2, runs_service_pb2
-from trackside_protos.runs.v1.output_deletion_pb2 import KeptOutput, KeptReason
+from trackside_protos.runs.v1.output_deletion_pb2 import KeptOutput, KeptReason, OutputsDeletion
 from trackside_protos.runs.v1.provenance_pb2 import Machine, Provenance
 from trackside_runs import deletion_calls
 from trackside_runs.errors import (
@@ -43,6 +50,7 @@ from trackside_runs.errors import (
     OutputsUnreachableError,
     UnsafeDirectoryError,
 )
+from trackside_serving.calls import Call
 from trackside_serving.errors import (
     InvalidFieldError,
     NotAllowedError,
@@ -140,6 +148,26 @@ async def test_an_order_is_handed_over_again_until_its_end_is_noted(server: Serv
         await third.welcomed()
         await ended(server, third)  # what it is given comes after what it was to be handed
         assert not orders(third)
+
+
+async def test_the_end_that_is_an_agents_last_word_is_noted(server: Server) -> None:
+    async with server.connect() as agent:
+        run = await ended(server, agent)
+        await delete(server, run)
+        order = await ordered(agent)
+    hello = Hello(agent_id=agent.agent_id, host="box")
+    end = DeletionReport(
+        run_id=run.run_id, request_id=order.request_id, result=OutputsDeletion(deleted_count=2)
+    )
+    said = [
+        ConnectRequest(hello=hello).SerializeToString(),
+        ConnectRequest(deletion=end).SerializeToString(),
+    ]
+
+    stream = server.handler("Connect")(each(said), Call(AGENT))
+    answers = [ConnectResponse.FromString(raw) async for raw in stream]
+
+    assert answers[-1].deletion_noted.request_id == order.request_id
 
 
 async def test_the_end_may_be_told_twice(server: Server, agent: Agent) -> None:

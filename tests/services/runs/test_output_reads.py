@@ -29,12 +29,16 @@ from support.runs import (
     state,
     until,
 )
+from trackside_journal.tasks import closing
+from trackside_protos.runners.v1.runners_service_pb2 import ConnectRequest, ConnectResponse, Hello
 from trackside_protos.runs.v1.runs_service_pb2 import ListOutputsRequest
 from trackside_runs import output_reads
-from trackside_runs.agent_lines import READS_AT_AGENT, READS_OF_CALLER
+from trackside_runs.agent_lines import READS_AT_AGENT, READS_OF_CALLER, AgentLines
+from trackside_runs.claims import Connected, connect
 from trackside_runs.errors import (
     AgentAwayError,
     AgentElsewhereError,
+    AgentReplacedError,
     NoReaderError,
     OffsetBeyondEndError,
     OutputChangedError,
@@ -42,6 +46,7 @@ from trackside_runs.errors import (
     OutputNotRegularError,
     OutputUnreadableError,
 )
+from trackside_serving.calls import Call
 from trackside_serving.errors import (
     InvalidFieldError,
     PartNotFoundError,
@@ -52,6 +57,7 @@ from trackside_serving.errors import (
 from trackside_serving.identity import Caller, Role
 
 TEN = b"0123456789"
+HELLO = Hello(agent_id="agent-1", host="box")
 
 
 @pytest.fixture
@@ -375,6 +381,73 @@ async def test_an_agent_that_is_not_connected_is_told_at_once(
     with pytest.raises(AgentAwayError):  # who waited for it to begin
         await waiting
     with pytest.raises(AgentAwayError):  # who comes later
+        await Reading(server, run_id).all()
+
+
+def connecting(server: Server) -> AsyncIterator[bytes]:
+    """Return an agent's connection, which goes on as far as it is read."""
+
+    async def said() -> AsyncIterator[bytes]:
+        yield ConnectRequest(hello=HELLO).SerializeToString()
+        await asyncio.Event().wait()
+
+    return server.handler("Connect")(said(), Call(AGENT))
+
+
+def lines(server: Server) -> AgentLines:
+    return server.application._runners._lines
+
+
+async def asked_on(connection: AsyncIterator[bytes]) -> str:
+    """Return what is asked to be read next on a connection."""
+    while not (response := ConnectResponse.FromString(await anext(connection))).HasField("read"):
+        pass
+    return response.read.location
+
+
+async def test_an_agent_is_asked_as_soon_as_it_is_welcome(server: Server, agent: Agent) -> None:
+    run_id = await published(server, agent)
+    await agent.__aexit__()
+
+    async with closing(connecting(server)) as connection:
+        await anext(connection)
+        waiting = asyncio.create_task(Reading(server, run_id).all())
+        await until(lambda: waiting.done() or bool(lines(server)._reads))
+
+        assert await asked_on(connection) == "/data/model"
+    with pytest.raises(AgentAwayError):
+        await waiting
+
+
+async def test_an_agent_is_asked_on_its_latest_connection_however_slow_an_earlier_one(
+    server: Server, agent: Agent
+) -> None:
+    run_id = await published(server, agent)
+    await agent.__aexit__()
+    async with closing(connecting(server)) as earlier, closing(connecting(server)) as latest:
+        await anext(earlier)
+        await anext(latest)
+        asked = asyncio.create_task(asked_on(latest))
+        await until(lambda: lines(server).is_connected("agent-1"))
+        with pytest.raises(AgentReplacedError):
+            await anext(earlier)
+        waiting = asyncio.create_task(Reading(server, run_id).all())
+
+        assert await asked == "/data/model"
+    with pytest.raises(AgentAwayError):
+        await waiting
+
+
+async def test_an_agent_that_is_just_coming_here_is_not_said_to_be_elsewhere(
+    server: Server, agent: Agent
+) -> None:
+    run_id = await published(server, agent)
+    await agent.__aexit__()
+    coming = Connected("agent-1", lines(server).new_connection_id())
+
+    await server.application._runners._commit(lambda ledger: connect(ledger, coming, HELLO))
+
+    with pytest.raises(AgentAwayError):
         await Reading(server, run_id).all()
 
 

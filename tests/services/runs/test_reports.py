@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from google.protobuf.struct_pb2 import Value
@@ -8,6 +9,7 @@ from support.run_views import plain
 from support.runs import (
     ADMIN,
     AGENT,
+    ANN,
     BOB,
     COMPLETED,
     FAILED,
@@ -28,6 +30,7 @@ from support.runs import (
     task,
 )
 from trackside_journal.errors import BatchConflictError, StaleEpochError
+from trackside_journal.tasks import closing
 from trackside_protos.runs.v1 import (
     output_pb2,
     provenance_pb2,
@@ -37,6 +40,7 @@ from trackside_protos.runs.v1 import (
     runs_service_pb2,
 )
 from trackside_runs.errors import IllegalTransitionError
+from trackside_serving.calls import Call
 from trackside_serving.errors import (
     InvalidFieldError,
     MalformedMessageError,
@@ -561,3 +565,20 @@ async def test_many_producers_at_once_are_all_taken(cluster: Cluster) -> None:
 
     counts = [run.task_counts.running for run in await cluster.one.runs(page_size=100)]
     assert counts == [5] * 20
+
+
+async def test_a_stream_of_reports_that_is_left_takes_no_more(server: Server) -> None:
+    run = await server.create()
+    left: list[bool] = []
+
+    async def batches() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield server.batch(run.run_id, state(RUNNING))
+        finally:
+            left.append(True)
+
+    async with closing(server.handler("ReportRun")(batches(), Call(ANN))) as stream:
+        await anext(stream)
+
+    assert left == [True]

@@ -6,6 +6,7 @@ import pytest
 from support.redis_server import RedisServer
 from support.run_views import RunView, plain, plain_task
 from support.runs import (
+    ADMIN,
     ANN,
     BEGINNING,
     BOB,
@@ -27,9 +28,11 @@ from support.runs import (
 )
 from trackside_journal.cursor import CursorMint, JournalKind
 from trackside_journal.errors import CursorAheadError, CursorExpiredError, CursorForeignError
+from trackside_journal.tasks import closing
 from trackside_protos.runs.v1 import output_pb2, runs_service_pb2
 from trackside_protos.watches.v1 import watch_start_pb2
 from trackside_runs.states import OPEN_TASK_STATES
+from trackside_serving.calls import Call
 from trackside_serving.errors import InvalidFieldError, RunNotFoundError
 
 
@@ -338,6 +341,25 @@ async def test_a_run_with_many_changes_is_forgotten_in_parts(server: Server) -> 
 
     assert await server.changes(run.run_id) == []
     assert (await server.get(run.run_id)).task_counts.succeeded == 6000
+
+
+@pytest.mark.parametrize("method", ["WatchRun", "WatchRuns", "WatchRunDirectory"])
+async def test_a_watch_that_is_left_is_followed_no_more(server: Server, method: str) -> None:
+    run = await server.create()
+    topics = server.application._hub.topics
+    before = topics()
+    request = {
+        "WatchRun": runs_service_pb2.WatchRunRequest(run_id=run.run_id, start=BEGINNING),
+        "WatchRuns": runs_service_pb2.WatchRunsRequest(start=BEGINNING),
+        "WatchRunDirectory": runs_service_pb2.WatchRunDirectoryRequest(start=BEGINNING),
+    }[method]
+
+    async with closing(server.handler(method)(request, Call(ADMIN))) as stream:
+        await anext(stream)
+        during = topics()
+
+    assert len(during) == len(before) + 1
+    assert topics() == before
 
 
 async def test_nothing_is_missed_while_redis_is_away(

@@ -30,6 +30,11 @@ NEVER_STARTED = run_state_pb2.STATE_REASON_NEVER_STARTED
 HOUR = 3600
 
 
+@pytest.fixture(autouse=True)
+def _clock_that_stands_still(starter: Starter) -> None:
+    starter.clock.stand_still()
+
+
 async def conditions(server: Server, run: Run) -> list[int]:
     return [condition.kind for condition in (await server.get(run.run_id)).conditions]
 
@@ -152,6 +157,32 @@ async def test_a_server_that_was_stopped_has_heard_nobody_be_silent(server: Serv
 
     server.application._watchman._steady_ms = lambda: 1 << 40  # as after a long sleep
     server.clock.advance(48 * HOUR)
+    await server.look()
+
+    assert (await server.get(run.run_id)).state == RUNNING
+    assert await conditions(server, run) == []
+    server.clock.advance(31)
+    await server.look()
+    assert await conditions(server, run) == [DISCONNECTED]
+
+
+async def test_a_server_that_falls_asleep_while_it_looks_has_heard_nobody_be_silent(
+    server: Server,
+) -> None:
+    run = await running(server)
+    await server.look()
+    server.clock.advance(31)
+    watchman = server.application._watchman
+    awake_ms = [0, 48 * HOUR * 1000]
+
+    def falling_asleep() -> int:
+        """Tell that it is awake, and sleep for two days."""
+        if len(awake_ms) > 1:
+            server.clock.advance(48 * HOUR)
+            return awake_ms.pop(0)
+        return awake_ms[0]
+
+    watchman._awake_ms, watchman._steady_ms = 0, falling_asleep
     await server.look()
 
     assert (await server.get(run.run_id)).state == RUNNING

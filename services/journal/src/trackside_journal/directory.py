@@ -163,7 +163,8 @@ class RunDirectory:
             self._asking[run_id] = asking
             asking.add_done_callback(lambda task: self._has_asked(run_id, task))
         # One of those who wait may be cancelled; the others still wait for the answer.
-        return await asyncio.shield(asking)
+        answer = await asyncio.shield(asking)
+        return self._cache.get(run_id, answer)
 
     def store(self, connection: Connection, work: DirectoryWork) -> None:
         """Store entries and the cursor; called by the service's applier in its transaction."""
@@ -249,6 +250,10 @@ class RunDirectory:
         if not entries and not revocations and not response.caught_up:
             return  # a bookmark is not worth a transaction
         self._revocations.known.add(revocations)
+        # Before it is stored, for then a purge may be under way: nothing is let in behind it.
+        for entry in entries:
+            if entry.deleted:
+                self._remember(entry)
         await self._commit(DirectoryWork(entries, response.cursor, revocations))
         for entry in entries:
             self._remember(entry)

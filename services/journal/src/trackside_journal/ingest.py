@@ -17,7 +17,7 @@ from trackside_journal import wire
 from trackside_journal.checksums import crc32c
 from trackside_journal.committer import Ticket
 from trackside_journal.producers import BatchKey, Stored
-from trackside_journal.tasks import cancel
+from trackside_journal.tasks import cancel, closing
 from trackside_protos.producers.v1 import batch_pb2
 from trackside_serving.errors import (
     InvalidFieldError,
@@ -100,8 +100,9 @@ class IngestStream(Generic[A]):
 
     async def _read(self) -> None:
         try:
-            async for raw in self._requests:
-                await self._take(raw)
+            async with closing(self._requests) as requests:
+                async for raw in requests:
+                    await self._take(raw)
         except Exception as error:  # noqa: BLE001 - raised again where the stream is answered
             self._error = self._error or error
         self._exhausted = True

@@ -97,17 +97,20 @@ class Merger:
 
     async def _merge(self, run_id: str, *, final: bool) -> None:
         """Merge some of what there is; with nothing to merge take the run off the list."""
+        before = self._small.get(run_id, 0)
         plan = await self._database.read(
             lambda connection: plan_merges(connection, run_id, final=final)
         )
         if any([await self._commit(work) for work in plan.works]):
             return  # what is left is looked at again
-        if self._due.pop(run_id) and not final:
-            self._due[run_id] = True  # sealed meanwhile
-        elif plan.small_count:
+        is_sealed_since = self._due.pop(run_id) and not final
+        added_since = self._small.pop(run_id, 0) - before
+        if plan.small_count:
             self._small[run_id] = plan.small_count
-        else:
-            self._small.pop(run_id, None)
+        if added_since:
+            self.added(run_id, added_since)
+        if is_sealed_since:
+            self._let_wait(run_id, final=True)
 
 
 def _select_small(connection: Connection) -> list[tuple[str, int, bool]]:

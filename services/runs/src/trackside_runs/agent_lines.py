@@ -29,7 +29,6 @@ class AgentLine:
     """An agent's connection, as far as reads are concerned."""
 
     agent_id: str
-    connection_id: str
     host: str
     caller: Caller
     wake: Callable[[], None]
@@ -91,15 +90,22 @@ class AgentLines:
 
     def __init__(self, address: Callable[[], str]) -> None:
         self.address = address
+        self._here = new_identifier()
         self._lines: dict[str, AgentLine] = {}
-        self._connection_ids: dict[str, str] = {}
         self._reads: dict[str, Read] = {}
+
+    def new_connection_id(self) -> str:
+        """Return the id of a new connection to this replica."""
+        return f"{self._here}-{new_identifier()}"
+
+    def is_of_here(self, connection_id: str) -> bool:
+        """Return whether a connection is, or was, one to this replica."""
+        return connection_id.startswith(f"{self._here}-")
 
     @contextmanager
     def attached(self, line: AgentLine) -> Generator[None]:
         """Have an agent asked on a connection while that lasts, instead of on an earlier one."""
         self._lines[line.agent_id] = line
-        self._connection_ids[line.agent_id] = line.connection_id
         try:
             yield
         finally:
@@ -112,10 +118,6 @@ class AgentLines:
     def is_connected(self, agent_id: str) -> bool:
         """Return whether an agent is connected here."""
         return agent_id in self._lines
-
-    def latest_connection_id(self, agent_id: str) -> str:
-        """Return the id of an agent's latest connection to this replica; empty if none was."""
-        return self._connection_ids.get(agent_id, "")
 
     @contextmanager
     def reading(self, agent_id: str, ask: FileRead, subject: str) -> Generator[Read]:

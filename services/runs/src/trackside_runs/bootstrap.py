@@ -11,7 +11,7 @@ from trackside_journal.cursor import CursorMint, JournalKind
 from trackside_journal.database import Database
 from trackside_journal.dialects import upsert
 from trackside_journal.fanout import Hub
-from trackside_journal.tasks import cancel
+from trackside_journal.tasks import cancel, closing
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs.agent_lines import AgentLines
 from trackside_runs.agent_news import AgentNews
@@ -183,8 +183,10 @@ class RunsApplication:
         self, request: runs_service_pb2.WatchRunDirectoryRequest
     ) -> AsyncIterator[runs_service_pb2.WatchRunDirectoryResponse]:
         """Yield the directory to a service of the same process."""
-        async for response in self._runs.watch_run_directory(request, Call(_INTERNAL)):
-            yield runs_service_pb2.WatchRunDirectoryResponse.FromString(response)
+        watch = self._runs.watch_run_directory(request, Call(_INTERNAL))
+        async with closing(watch) as responses:
+            async for response in responses:
+                yield runs_service_pb2.WatchRunDirectoryResponse.FromString(response)
 
     async def report_figures(
         self, request: runs_service_pb2.ReportFiguresRequest

@@ -6,6 +6,7 @@ Order and liveness never depend on it: it is for people, who see the times that 
 from collections.abc import AsyncIterator
 from typing import Final
 
+from trackside_journal.tasks import closing
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_runs import requests as checks
 from trackside_serving.calls import parse
@@ -33,11 +34,12 @@ class SenderClock:
             MalformedMessageError: The bytes are no message.
             InvalidFieldError: What is told is no time.
         """
-        async for raw in requests:
-            if raw.startswith(_CLOCK_TAG):
-                self._take(parse(runs_service_pb2.ReportRunRequest, raw))
-            else:
-                yield raw
+        async with closing(requests) as coming:
+            async for raw in coming:
+                if raw.startswith(_CLOCK_TAG):
+                    self._take(parse(runs_service_pb2.ReportRunRequest, raw))
+                else:
+                    yield raw
 
     def _take(self, request: runs_service_pb2.ReportRunRequest) -> None:
         checks.require_clock(request)

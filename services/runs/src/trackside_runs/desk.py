@@ -84,17 +84,18 @@ class ControlDesk:
         for authority, run_id, request_id in await self._database.read(claims.all_open_requests):
             for stream in list(self._attended.values()):
                 if (authority, run_id) in stream.reporters and request_id not in stream.told:
-                    stream.told.add(request_id)
-                    await self._hand_over(stream.ingest, run_id, request_id)
+                    await self._hand_over(stream, run_id, request_id)
 
-    async def _hand_over(self, ingest: IngestStream[Any], run_id: str, request_id: str) -> None:
+    async def _hand_over(self, stream: _Stream, run_id: str, request_id: str) -> None:
         request = await self._database.read(
             lambda connection: control_request(queries.run_message(connection, run_id), request_id)
         )
-        if request is not None:
-            response = runs_service_pb2.ReportRunResponse(control=request, control_run_id=run_id)
-            ingest.push(response.SerializeToString())
-            await self._note_delivered(run_id, request_id)
+        if request is None or stream.ingest not in self._attended:
+            return  # the run or the stream has gone meanwhile
+        response = runs_service_pb2.ReportRunResponse(control=request, control_run_id=run_id)
+        stream.ingest.push(response.SerializeToString())
+        stream.told.add(request_id)
+        await self._note_delivered(run_id, request_id)
 
 
 def control_request(run: run_pb2.Run | None, request_id: str) -> run_pb2.ControlRequest | None:

@@ -166,9 +166,9 @@ class OutputReads:
             raise AgentAwayError
         connection_id, heartbeat_ms, address = found
         is_alive = self._clock_ms() - heartbeat_ms < self._lease_ms
-        # What was here and is gone, or was here before this process was, is nowhere else.
-        was_here = connection_id == self._lines.latest_connection_id(source.agent_id)
-        if not is_alive or was_here:
+        # What is just coming here, was here and is gone, or was here before this process was, is
+        # nowhere else.
+        if not is_alive or self._lines.is_of_here(connection_id):
             raise AgentAwayError
         if address not in {"", self._lines.address()} and not source.request.handed_on:
             return address

@@ -27,7 +27,6 @@ from trackside_runs import claims, output_deletion
 from trackside_runs.agent_lines import AgentLine, AgentLines, Read
 from trackside_runs.agent_news import AgentNews, Handed
 from trackside_runs.claims import Connected
-from trackside_runs.identifiers import new_identifier
 from trackside_runs.registry import Change, Work
 from trackside_runs.requests import require_deletion_report, require_hello
 from trackside_runs.storage.ledger import Ledger
@@ -104,7 +103,9 @@ class RunnersServicer:
     async def connect(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         hello = parse(runners_service_pb2.ConnectRequest, await anext(requests, b"")).hello
         require_hello(hello)
-        connected = Connected(hello.agent_id, new_identifier(), self._lines.address())
+        connected = Connected(
+            hello.agent_id, self._lines.new_connection_id(), self._lines.address()
+        )
         connection = _Connection(connected, hello.host)
         await self._commit(lambda ledger: claims.connect(ledger, connected, hello))
         self._connections.add(connection)
@@ -112,16 +113,16 @@ class RunnersServicer:
         reader = asyncio.create_task(self._read(requests, connection))
         line = AgentLine(
             agent_id=hello.agent_id,
-            connection_id=connected.connection_id,
             host=hello.host,
             caller=call.caller,
             wake=connection.wake.set,
         )
         try:
-            welcome = runners_service_pb2.Welcome()
-            welcome.lease_duration.FromMilliseconds(round(self._lease_seconds * 1000))
-            yield runners_service_pb2.ConnectResponse(welcome=welcome).SerializeToString()
+            # In the order in which they were taken in: of an agent's connections the latest counts.
             with self._lines.attached(line):
+                welcome = runners_service_pb2.Welcome()
+                welcome.lease_duration.FromMilliseconds(round(self._lease_seconds * 1000))
+                yield runners_service_pb2.ConnectResponse(welcome=welcome).SerializeToString()
                 while not reader.done() and not call.draining.is_set():
                     for response in _waiting(line, connection):
                         yield response.SerializeToString()
@@ -130,6 +131,8 @@ class RunnersServicer:
                         for response in await self._told(connection):
                             yield response.SerializeToString()
                     await _woken(connection)
+                for response in _waiting(line, connection):  # what came right before the end
+                    yield response.SerializeToString()
             if reader.done():
                 reader.result()
         finally:

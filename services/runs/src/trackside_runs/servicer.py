@@ -114,8 +114,8 @@ class RunsServicer:
         stream: IngestStream[Sender] = IngestStream(
             clock.batches(requests), admit=admit, submit=submit
         )
-        async with self._desk.attended(stream):
-            async for response in stream.responses():
+        async with self._desk.attended(stream), closing(stream.responses()) as responses:
+            async for response in responses:
                 yield response
 
     async def read_output(
@@ -131,21 +131,23 @@ class RunsServicer:
     ) -> AsyncIterator[bytes]:
         await self._access.find(request.run_id, call)
         wants = self._tasks.wanted(request.task_filter)
-        async for response in self._watches.watch_run(
-            request.run_id, request.start, call, wants_task=wants
-        ):
-            yield response
+        watch = self._watches.watch_run(request.run_id, request.start, call, wants_task=wants)
+        async with closing(watch) as responses:
+            async for response in responses:
+                yield response
 
     async def watch_runs(
         self, request: runs_service_pb2.WatchRunsRequest, call: Call
     ) -> AsyncIterator[bytes]:
-        async for response in self._watches.watch_list(
+        watch = self._watches.watch_list(
             lambda: self._lists.everything(request.filter, call.caller),
             self._lists.membership(request.filter, call.caller),
             request.start,
             call,
-        ):
-            yield response
+        )
+        async with closing(watch) as responses:
+            async for response in responses:
+                yield response
 
     async def watch_run_directory(
         self, request: runs_service_pb2.WatchRunDirectoryRequest, call: Call
@@ -154,10 +156,12 @@ class RunsServicer:
             requests.require_run_id(request.run_id)
             yield await self._watches.directory_entry(request.run_id)
             return
-        async for response in self._watches.watch_directory(
+        watch = self._watches.watch_directory(
             request.start, call, with_runs=not request.revocations_only
-        ):
-            yield response
+        )
+        async with closing(watch) as responses:
+            async for response in responses:
+                yield response
 
     # What the other services tell.
 

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +12,7 @@ from trackside_journal.cursor import LIST_TOPIC, CursorMint
 from trackside_journal.database import Database
 from trackside_journal.fanout import Hub
 from trackside_journal.splice import Page, splice
+from trackside_journal.tasks import closing
 from trackside_journal.watching import (
     Range,
     Tail,
@@ -124,9 +124,10 @@ class RunWatches:
         if wants_present(start):
             first = await self._database.read(lambda connection: _snapshot(connection, run_id))
             yield _told(first.page, wants_task)
-            async for page in self._further_tasks(run_id, first):
-                if response := _told(page, wants_task):
-                    yield response
+            async with closing(self._further_tasks(run_id, first)) as pages:
+                async for page in pages:
+                    if response := _told(page, wants_task):
+                        yield response
             # Changes that the snapshot has already are sent only to those who want the last.
             is_last = start.WhichOneof("start") == "last"
             position = first.head
@@ -141,7 +142,7 @@ class RunWatches:
             call=call,
             transform=None if wants_task is None else _leaving_out(wants_task),
         )
-        async with aclosing(responses):
+        async with closing(responses):
             async for response in responses:
                 yield response
 
@@ -186,9 +187,10 @@ class RunWatches:
         position = starting_position(start, available, mint, LIST_TOPIC)
         members = _Members(membership, start)
         if wants_present(start):
-            async for page in present_runs():
-                members.show(page)
-                yield runs_service_pb2.WatchRunsResponse(present=page).SerializeToString()
+            async with closing(present_runs()) as pages:
+                async for page in pages:
+                    members.show(page)
+                    yield runs_service_pb2.WatchRunsResponse(present=page).SerializeToString()
         pieces = splice(_ListSource(self._database), self._hub, LIST_TOPIC, position)
         responses = with_tails(
             until_draining(pieces, call),
@@ -198,7 +200,7 @@ class RunWatches:
             call=call,
             transform=members.transform,
         )
-        async with aclosing(responses):
+        async with closing(responses):
             async for response in responses:
                 yield response
 
@@ -225,7 +227,7 @@ class RunWatches:
             tail=_DIRECTORY_TAIL,
             call=call,
         )
-        async with aclosing(responses):
+        async with closing(responses):
             async for response in responses:
                 yield response
 

@@ -5,6 +5,7 @@ forgets changes that are old. Every verdict is decided again under the run's loc
 is entered, so replicas do not contradict each other.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +23,7 @@ from trackside_serving.clock import SERVERS_APART_MS, ClockMs, steady_ms
 
 _LOOK_SECONDS: Final = 1.0
 _LONGEST_PAUSE_MS: Final = 5_000
-"""Between two looks; longer, and this process was stopped, or its machine asleep."""
+"""Between two steps; longer, and this process was stopped, or its machine asleep."""
 _FORGET_SECONDS: Final = 600.0
 _PURGE_SECONDS: Final = 10.0
 _RUNS_A_WORK: Final = 100
@@ -58,7 +59,7 @@ class Watchman:
         self._retention_ms = change_retention_days * _DAY_MS
         self._advanced: set[str] = set()
         self._steady_ms = steady_ms
-        self._looked_ms: int | None = None
+        self._awake_ms: int | None = None
         self._looking = Rounds(
             self.look, name="watchman", every=_LOOK_SECONDS, on_outage=self._note_outage
         )
@@ -90,28 +91,47 @@ class Watchman:
 
     async def look(self) -> None:
         """Look once at everything that is due."""
-        if self._looked_ms is None:
+        if self._awake_ms is None:
             await self._committer.commit(Change((), _doubt_far_looks))
-        elif self._steady_ms() - self._looked_ms > _LONGEST_PAUSE_MS:
-            self._note_outage()
-        await self._look()
-        self._looked_ms = self._steady_ms()
-
-    async def _look(self) -> None:
-        advanced, self._advanced = sorted(self._advanced), set()
-        if advanced:
-            await self._committer.commit(
-                Change(advanced, lambda ledger: parents.add_up(ledger, advanced))
-            )
+        await self._add_up()
         for _ in range(_LOOKS_A_ROUND):
             due = await self._database.read(self._due)
             if not due:
-                return
+                break
             for start in range(0, len(due), _RUNS_A_WORK):
-                run_ids = due[start : start + _RUNS_A_WORK]
+                await self._judge(due[start : start + _RUNS_A_WORK])
+        self._note_awake()
+
+    async def _add_up(self) -> None:
+        advanced, self._advanced = self._advanced, set()
+        if advanced:
+            run_ids = sorted(advanced)
+            try:
                 await self._committer.commit(
-                    Change(run_ids, lambda ledger, ids=run_ids: silence.look_at(ledger, ids))
+                    Change(run_ids, lambda ledger: parents.add_up(ledger, run_ids))
                 )
+            except BaseException:
+                self._advanced |= advanced  # their children may make no more progress
+                raise
+
+    async def _judge(self, run_ids: Sequence[str]) -> None:
+        awake_ms = self._note_awake()
+
+        def make(ledger: Ledger) -> None:
+            # Stopped on the way here, it has heard nobody: the next look counts from now.
+            if self._steady_ms() - awake_ms <= _LONGEST_PAUSE_MS:
+                silence.look_at(ledger, run_ids)
+
+        await self._committer.commit(Change(run_ids, make))
+        self._note_awake()
+
+    def _note_awake(self) -> int:
+        """Note, and return, that this process is awake now, and an outage if it was not."""
+        now_ms = self._steady_ms()
+        if self._awake_ms is not None and now_ms - self._awake_ms > _LONGEST_PAUSE_MS:
+            self._note_outage()
+        self._awake_ms = now_ms
+        return now_ms
 
     async def forget(self) -> None:
         """Drop whatever is kept for some time only."""
