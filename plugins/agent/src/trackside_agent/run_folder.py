@@ -10,7 +10,6 @@ runner/         the runner's own
 
 import json
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -122,7 +121,7 @@ class RunFolder:
 
     def remove(self) -> None:
         """Forget the run."""
-        shutil.rmtree(self._path, ignore_errors=True)
+        durable.remove_folder(self._path, ASSIGNMENT)
 
     def _read(self, name: str) -> Any:  # noqa: ANN401 - whatever was written
         try:
