@@ -1,6 +1,8 @@
-"""What the agent keeps on the disk, killed while it forgets."""
+"""What the agent keeps on the disk: killed while it forgets, read while it stores."""
 
+import errno
 import os
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +74,37 @@ def test_run_whose_folder_is_half_removed_is_not_begun_again(
     else:
         with pytest.raises(FileNotFoundError):
             left.assignment()
+
+
+def test_command_is_known_at_every_moment_once_it_is_taken_in(
+    folder: AgentFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ended_run(folder)
+    kept = list(run.commands)
+    full, late = (StoredCommand(name, is_kill=True, grace_seconds=0.0, time=2.0) for name in "ab")
+    with monkeypatch.context() as disk:
+        disk.setattr("trackside_agent.durable.write", fail)
+        run.store_command(full)
+    storing = threading.Thread(target=run.store_command, args=(late,))
+    read = Path.read_bytes
+
+    def read_then_stored(path: Path) -> bytes:
+        contents = read(path)
+        if storing.ident is None:
+            storing.start()
+            storing.join(0.5)  # as far as it comes while another reads
+        return contents
+
+    monkeypatch.setattr(Path, "read_bytes", read_then_stored)
+    seen = run.commands
+    storing.join()
+
+    assert seen in ([*kept, full], [*kept, full, late])
+    assert run.commands == [*kept, full, late]
+
+
+def fail(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("removals", range(2))

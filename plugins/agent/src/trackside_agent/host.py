@@ -41,7 +41,6 @@ class Host:
         self._found = found
         self._sender = sender
         self._lock = threading.Lock()
-        self._commands_lock = threading.Lock()
         self._held: dict[str, HeldRun] = {}
         self._ended: set[str] = set()
         self._next_leftovers = 0.0
@@ -130,8 +129,7 @@ class Host:
             command = _command(request)
             word = "killed" if command.is_kill else "stopped"
             logger.info("run %s is to be %s: request %s", run_id, word, request.request_id)
-            with self._commands_lock:
-                held.folder.store_command(command)
+            held.folder.store_command(command)
             self.thread_of(held.runner.name).call(held.obey)
 
     def thread_of(self, runner: str) -> RunnerThread:
