@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from trackside_agent.agent_folder import AgentFolder
@@ -149,10 +150,8 @@ class Host:
             ended = list(self._ended)
         for run_id in ended:
             if self._sender.is_delivered(run_id):
-                self._folder.forget(self._folder.run(run_id))
-                with self._lock:
-                    self._ended.discard(run_id)
-                logger.info("run %s has ended and is delivered", run_id)
+                with suppress(OSError):  # no room on the disk: next time
+                    self._forget(run_id)
         if time.monotonic() >= self._next_leftovers:
             self._next_leftovers = time.monotonic() + LEFTOVERS_SECONDS
             self._sender.deliver_leftovers()
@@ -162,6 +161,12 @@ class Host:
         for thread in self._threads.values():
             thread.stop()
         self._sender.stop()
+
+    def _forget(self, run_id: str) -> None:
+        self._folder.forget(self._folder.run(run_id))
+        with self._lock:
+            self._ended.discard(run_id)
+        logger.info("run %s has ended and is delivered", run_id)
 
     def _hold(self, folder: RunFolder, assignment: Assignment) -> None:
         thread = self.thread_of(assignment.run.runner)
