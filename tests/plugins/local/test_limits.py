@@ -1,6 +1,8 @@
 """Limits that hold by the supervisor alone, and what a run is said to have used."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from support.local_runs import LocalRun, until
 from trackside_plugin_interface import Ending, EndReason, Machine, Usage
+from trackside_runner_local import meter
 from trackside_runner_local.machine import machine_type
 from trackside_runner_local.processes import is_alive
 
@@ -167,6 +170,17 @@ async def test_machine_is_told_before_the_run_ends(runs: Runs) -> None:
     (machine,) = [one for one in run.reporter.reports if isinstance(one, Machine)]
     assert machine.machine_type
     assert machine.memory_bytes > MEBIBYTE
+
+
+def test_process_that_ends_while_it_is_looked_at_has_none_below_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(_path: str) -> list[str]:
+        raise ProcessLookupError(errno.ESRCH, "No such process")
+
+    monkeypatch.setattr(os, "listdir", gone)
+
+    assert meter.below(os.getpid()) == []
 
 
 @pytest.mark.parametrize(
