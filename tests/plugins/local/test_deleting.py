@@ -39,7 +39,7 @@ CONTENTS = b"0123456789"
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     async def within() -> T:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             return await work
 
     return asyncio.run(within())

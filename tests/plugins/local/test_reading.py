@@ -32,7 +32,7 @@ CONTENTS = "what nobody may read"
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     async def within() -> T:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             return await work
 
     return asyncio.run(within())
@@ -357,7 +357,7 @@ def test_a_disk_that_hangs_holds_neither_others_nor_the_end_up(tmp_path: Path) -
         [sys.executable, "-c", HANGS, str(tmp_path / "a")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=True,
     )
 
