@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,7 +128,8 @@ class AgentProcess:
         if self._process is not None and self._process.poll() is None:
             self.kill()
         if (detached := find_running(self.home)) is not None:
-            os.kill(detached, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(detached, signal.SIGKILL)
         for run_id in self.run_ids:
             if (self.folder(run_id) / "runner" / "start.json").exists():
                 for supervisor in self.supervisors(run_id):

@@ -14,7 +14,7 @@ from trackside_plugin_interface.testing.recording import RecordingReporter
 from trackside_runner_local.processes import Process, is_alive, marked, send
 from trackside_runner_local.runner import LocalRunner
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 90.0
 
 
 class LocalRun:

@@ -12,7 +12,7 @@ from support.agents import AgentProcess
 from support.chance import seeded
 from support.control_room import ControlRoom, Told
 from trackside_protos.runs.v1.run_state_pb2 import StateReason
-from trackside_runner_local.processes import Process, send
+from trackside_runner_local.processes import Process, is_alive, send
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
 
@@ -23,6 +23,8 @@ starts, number = sys.argv[1], int(sys.argv[2])
 os.close(os.open(f"{starts}/{number}", os.O_CREAT | os.O_EXCL))
 for line in range(int(sys.argv[3])):
     print(number, line, flush=True)
+    time.sleep(0.02)
+while len(sys.argv) > 4 and not os.path.exists(sys.argv[4]):
     time.sleep(0.02)
 sys.exit(number)
 """
@@ -108,14 +110,19 @@ def test_agent_killed_at_each_step_of_a_run_starts_it_once(
 def test_supervisors_killed_at_each_step_of_a_run_start_it_once(
     agent: AgentProcess, room: ControlRoom, starts: Path, moment: str, victims: list[str]
 ) -> None:
+    go = starts.with_name("go")  # how a command ends must be seen
     agent.start()
     room.wait(lambda: room.hellos)
-    run_id = agent.run(STARTS_ONCE, starts, 7, LINES)
+    run_id = agent.run(STARTS_ONCE, starts, 7, LINES, go)
     while not (agent.folder(run_id) / moment).exists():
         pass
     start = json.loads((agent.folder(run_id) / "runner" / "start.json").read_text())
-    for victim in victims:
-        send(Process(*start[victim]), signal.SIGKILL)
+    killed = [Process(*start[victim]) for victim in victims]
+    for victim in killed:
+        send(victim, signal.SIGKILL)
+    room.wait(lambda: not any(map(is_alive, killed)))
+    room.wait(lambda: is_held(agent.folder(run_id) / "runner") or room.told(run_id).is_closed)
+    go.touch()
 
     told = room.ended(run_id)
 
@@ -130,15 +137,29 @@ def test_supervisors_killed_at_each_step_of_a_run_start_it_once(
 def test_supervisors_killed_over_and_over_cost_a_run_nothing(
     agent: AgentProcess, room: ControlRoom, starts: Path
 ) -> None:
+    go = starts.with_name("go")
     agent.start()
-    run_id = agent.run(STARTS_ONCE, starts, 7, LINES)
+    run_id = agent.run(STARTS_ONCE, starts, 7, LINES, go)
+    folder = agent.folder(run_id) / "runner"
 
     for kills in range(4):
         room.wait(lambda: room.told(run_id).text().count("\n") > 5 * kills)  # noqa: B023
-        for supervisor in supervisors_of(agent.folder(run_id) / "runner"):
+        killed = supervisors_of(folder)
+        for supervisor in killed:
             send(supervisor, signal.SIGKILL)
+        room.wait(lambda: not any(map(is_alive, killed)))  # noqa: B023
+    room.wait(lambda: is_held(folder))
+    go.touch()
 
     assert_whole(room.ended(run_id), 7)
+
+
+def is_held(folder: Path) -> bool:
+    """Return whether a supervisor has taken up a run; the folder goes with the run."""
+    try:
+        return any(map(is_alive, supervisors_of(folder)))
+    except FileNotFoundError:
+        return False
 
 
 def supervisors_of(folder: Path) -> list[Process]:

@@ -3,12 +3,15 @@
 import os
 import select
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from support.agents import AgentProcess
 from support.control_room import ControlRoom
+from trackside_agent import detached
 from trackside_agent.detached import (
     AgentNotStartedError,
     find_running,
@@ -58,13 +61,32 @@ def test_agent_whose_home_is_removed_ends(agent: AgentProcess, room: ControlRoom
 
     shutil.rmtree(agent.home)
 
-    assert select.select([descriptor], [], [], 20.0)[0]
+    assert select.select([descriptor], [], [], 60.0)[0]
     os.close(descriptor)
 
 
 def test_home_without_agent_has_none(tmp_path: Path) -> None:
     assert find_running(tmp_path) is None
     assert not stop(tmp_path)
+
+
+def test_agent_that_ends_by_itself_when_it_is_to_be_stopped_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    looks = 0
+
+    def find(_home: Path) -> int:
+        nonlocal looks
+        looks += 1
+        if looks == 2:  # and gone without a trace just then
+            agent.kill()
+            agent.wait()
+        return agent.pid
+
+    monkeypatch.setattr(detached, "find_running", find)
+
+    assert stop(tmp_path)
 
 
 def test_agent_that_does_not_come_up_says_why(

@@ -1,9 +1,12 @@
 """What a program writes, as its log."""
 
+from itertools import pairwise
+
 import pytest
 
 from support.agents import AgentProcess, resident_mebibytes
 from support.control_room import ControlRoom
+from trackside_agent.lines import SHOWN_SECONDS
 
 pytestmark = pytest.mark.end_to_end
 
@@ -41,9 +44,11 @@ def test_progress_bar_becomes_its_last_state(agent: AgentProcess, room: ControlR
         )
     )
 
-    lines = told.text("stderr").splitlines()
-    assert lines[-1] == "100%"
-    assert len(lines) <= 3
+    *passing, last = told.entries
+    assert last.message == "100%"
+    assert len({entry.message for entry in told.entries}) == len(told.entries)
+    times = [entry.time.ToNanoseconds() / 1e9 for entry in passing]
+    assert all(later - earlier > SHOWN_SECONDS - 0.001 for earlier, later in pairwise(times))
 
 
 def test_last_line_without_line_end_is_told(agent: AgentProcess, room: ControlRoom) -> None:

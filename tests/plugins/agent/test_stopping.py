@@ -83,7 +83,7 @@ def test_stop_is_escalated_when_the_grace_time_is_over(
     run_id = agent.run(RESISTS)
     has_said(room, run_id, "up", times=3)
 
-    room.stop_run(run_id, "request-1", grace_seconds=0.5)
+    room.stop_run(run_id, "request-1", grace_seconds=3.0)
     told = room.ended(run_id)
 
     assert_nothing_is_left(run_id)
@@ -155,7 +155,7 @@ def test_grace_time_ends_with_the_agent_away(agent: AgentProcess, room: ControlR
     run_id = agent.run(RESISTS)
     has_said(room, run_id, "up", times=3)
     supervisor = agent.supervisor(run_id)
-    room.stop_run(run_id, "request-1", grace_seconds=1.0)
+    room.stop_run(run_id, "request-1", grace_seconds=4.0)
     has_said(room, run_id, "never", times=3)
     agent.kill()
     room.wait(lambda: not is_alive(supervisor))
@@ -165,10 +165,8 @@ def test_grace_time_ends_with_the_agent_away(agent: AgentProcess, room: ControlR
     told = room.ended(run_id)
 
     assert how_it_ended(told) == ("TERMINATED", "STOPPED")
-    assert [step for step in told.steps("request-1") if step != "ACKNOWLEDGED"] == [
-        "ESCALATED",
-        "CONFIRMED",
-    ]
+    steps = dict.fromkeys(told.steps("request-1"))  # the next agent may say some again
+    assert list(steps) == ["ACKNOWLEDGED", "ESCALATED", "CONFIRMED"]
 
 
 def test_stop_reaches_a_run_whose_supervisor_is_gone(

@@ -106,7 +106,7 @@ def test_server_away_delays_and_loses_nothing(
     room.start()
 
     assert_counted(room.ended(run_id), 1000)
-    room.wait(lambda: len(room.hellos) == 2)
+    room.wait(lambda: len(room.hellos) >= 2)
 
 
 def test_agent_and_server_gone_together_lose_nothing(

@@ -29,6 +29,7 @@ from trackside_plugin_interface import (
     RunnerError,
     UnsafeDirectoryError,
 )
+from trackside_runner_local import deleting
 from trackside_runner_local.directories import directory_record, recorded_directory
 from trackside_runner_local.runner import LocalRunner
 
@@ -38,7 +39,7 @@ CONTENTS = b"0123456789"
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     async def within() -> T:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             return await work
 
     return asyncio.run(within())
@@ -239,6 +240,31 @@ def test_what_is_written_between_the_two_steps_is_kept(work: Path) -> None:
         run(delete())
 
     assert sorted(path.name for path in (work / "results").iterdir()) == ["b", "new"]
+
+
+@pytest.mark.parametrize("goes", ["a file", "everything"])
+def test_what_goes_while_it_is_looked_at_does_not_count_as_gone_unless_all_of_it_is(
+    work: Path, monkeypatch: pytest.MonkeyPatch, goes: str
+) -> None:
+    folder = work / "results"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / name).write_bytes(CONTENTS)
+    output = doomed(record(work), folder)
+    listed = deleting._files_below
+
+    def listed_then_gone(*arguments: Any) -> list[str]:
+        found = list(listed(*arguments))
+        if goes == "everything":
+            shutil.rmtree(folder)
+        else:
+            (folder / "b").unlink()
+        return found
+
+    monkeypatch.setattr(deleting, "_files_below", listed_then_gone)
+
+    with pytest.raises(FileGoneError if goes == "everything" else FileChangedError):
+        run(deleted(output))
 
 
 def test_another_folder_in_its_place_keeps_its_empty_folders(work: Path) -> None:

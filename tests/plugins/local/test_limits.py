@@ -1,6 +1,8 @@
 """Limits that hold by the supervisor alone, and what a run is said to have used."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from support.local_runs import LocalRun, until
 from trackside_plugin_interface import Ending, EndReason, Machine, Usage
+from trackside_runner_local import meter
 from trackside_runner_local.machine import machine_type
 from trackside_runner_local.processes import is_alive
 
@@ -36,7 +39,8 @@ for _ in range(4):
     pid = os.fork()
     if pid == 0:
         mine = bytearray(b"x" * (int(sys.argv[1]) << 20))
-        time.sleep(float(sys.argv[2]))
+        while not os.path.exists(sys.argv[2]):
+            time.sleep(0.01)
         os._exit(0)
     children.append(pid)
 for pid in children:
@@ -75,11 +79,11 @@ async def after_the_host_was_away(run: LocalRun) -> Ending:
 
 
 async def test_exit_code_0_after_the_time_limit_is_the_limit_all_the_same(runs: Runs) -> None:
-    ending = await after_the_host_was_away(limit(runs(CATCHES), seconds=0.5))
+    ending = await after_the_host_was_away(limit(runs(CATCHES), seconds=2.5))
 
     assert ending.exit_code == 0
     assert ending.reason == EndReason.TIME_LIMIT
-    assert ending.message == "the limit is 0.5 s"
+    assert ending.message == "the limit is 2.5 s"
     assert ending.on_request is False
 
 
@@ -100,8 +104,8 @@ async def test_run_within_its_limits_ends_as_it_would_without(runs: Runs) -> Non
     assert (ending.exit_code, ending.reason, ending.message) == (4, None, "")
 
 
-async def test_memory_of_the_whole_tree_counts(runs: Runs) -> None:
-    run = limit(runs(SHARED_OUT, 48, 600), mebibytes=128)
+async def test_memory_of_the_whole_tree_counts(runs: Runs, tmp_path: Path) -> None:
+    run = limit(runs(SHARED_OUT, 48, tmp_path / "never"), mebibytes=128)
 
     ending = await after_the_host_was_away(run)
 
@@ -119,10 +123,14 @@ async def test_memory_that_processes_share_counts_once(runs: Runs) -> None:
     assert 64 * MEBIBYTE < usages(run)[-1].peak_memory_bytes < 160 * MEBIBYTE
 
 
-async def test_peak_is_that_of_the_whole_tree(runs: Runs) -> None:
-    run = runs(SHARED_OUT, 24, 1)
+async def test_peak_is_that_of_the_whole_tree(runs: Runs, tmp_path: Path) -> None:
+    run = runs(SHARED_OUT, 24, tmp_path / "go")
+    handle = await run.launch()
+    following = asyncio.ensure_future(run.follow(handle))
 
-    await run.to_the_end()
+    await until(lambda: usages(run) and usages(run)[-1].peak_memory_bytes > 96 * MEBIBYTE)
+    (tmp_path / "go").touch()
+    await following
 
     assert usages(run)[-1].peak_memory_bytes > 96 * MEBIBYTE
 
@@ -140,9 +148,8 @@ async def test_usage_is_told_while_the_program_runs(runs: Runs) -> None:
     handle = await run.launch()
     following = asyncio.ensure_future(run.runner.adopt(handle, run.reporter))
 
-    await until(lambda: usages(run))
+    await until(lambda: usages(run) and usages(run)[-1].processor_seconds > 0.1)
 
-    assert usages(run)[0].processor_seconds > 0.1
     await run.runner.kill(handle)
     await following
 
@@ -167,6 +174,17 @@ async def test_machine_is_told_before_the_run_ends(runs: Runs) -> None:
     (machine,) = [one for one in run.reporter.reports if isinstance(one, Machine)]
     assert machine.machine_type
     assert machine.memory_bytes > MEBIBYTE
+
+
+def test_process_that_ends_while_it_is_looked_at_has_none_below_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(_path: str) -> list[str]:
+        raise ProcessLookupError(errno.ESRCH, "No such process")
+
+    monkeypatch.setattr(os, "listdir", gone)
+
+    assert meter.below(os.getpid()) == []
 
 
 @pytest.mark.parametrize(

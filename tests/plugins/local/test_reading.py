@@ -1,6 +1,7 @@
 """Published files as the local runner opens them: what is there, and what is put in its place."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -31,7 +32,7 @@ CONTENTS = "what nobody may read"
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     async def within() -> T:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             return await work
 
     return asyncio.run(within())
@@ -111,6 +112,24 @@ def test_a_folder_tells_its_files_at_any_depth(tmp_path: Path, secret: Path) -> 
     assert files == [FolderFile("a", 1), FolderFile("b/c/d\n", 2)]
     assert skipped == 4
     assert run(contents(folder, "b/c/d\n")) == b"22"
+
+
+def test_a_file_that_goes_while_its_folder_is_listed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("stays", "goes"):
+        (tmp_path / name).touch()
+    scan = os.scandir
+
+    def scan_then_remove(folder: int) -> contextlib.nullcontext[list[os.DirEntry[str]]]:
+        with scan(folder) as entries:
+            found = list(entries)
+        (tmp_path / "goes").unlink()
+        return contextlib.nullcontext(found)
+
+    monkeypatch.setattr(os, "scandir", scan_then_remove)
+
+    assert run(listed(tmp_path)) == ([FolderFile("stays", 0)], 0)
 
 
 def test_a_very_deep_folder_is_listed_to_a_depth(tmp_path: Path) -> None:
@@ -338,7 +357,7 @@ def test_a_disk_that_hangs_holds_neither_others_nor_the_end_up(tmp_path: Path) -
         [sys.executable, "-c", HANGS, str(tmp_path / "a")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=True,
     )
 

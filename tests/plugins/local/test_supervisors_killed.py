@@ -30,10 +30,10 @@ sys.exit(7)
 """
 WAITS = "import time; time.sleep(600)"
 CLEANS_UP = """
-import os, signal, time
+import os, signal, sys, time
 def clean_up(number, frame):
     os.write(1, b"told\\n")
-    time.sleep(0.5)
+    while not os.path.exists(sys.argv[1]): time.sleep(0.01)
     os._exit(3)
 signal.signal(signal.SIGTERM, clean_up)
 os.write(1, b"up\\n")
@@ -99,6 +99,7 @@ async def test_nothing_is_lost_of_a_run_that_writes_at_full_speed(
     following = asyncio.ensure_future(run.follow(handle))
     await until(lambda: len(run.reporter.output()) > 10_000)
     kill(run)
+    await until(run.supervisors)  # one of whom sees the end
     await until(lambda: len(run.reporter.output("stderr")) > 160_000)
     (tmp_path / "go").touch()
 
@@ -144,7 +145,7 @@ async def test_output_waits_for_whoever_follows_again(runs: Runs, tmp_path: Path
 @each_way
 async def test_time_limit_holds(runs: Runs, kill: Kill) -> None:
     run = runs(HIDES)
-    run.spec = replace(run.spec, time_limit_seconds=1.0)
+    run.spec = replace(run.spec, time_limit_seconds=4.0)
     handle = await run.launch()
     await until(lambda: len(run.processes()) == 4)
     kill(run)
@@ -216,14 +217,16 @@ async def test_kill_finds_a_daemon_that_put_its_environment_away(
 
 
 @each_way
-async def test_stop_goes_on_and_tells_the_run_once(runs: Runs, kill: Kill) -> None:
-    run = runs(CLEANS_UP)
+async def test_stop_goes_on_and_tells_the_run_once(runs: Runs, tmp_path: Path, kill: Kill) -> None:
+    run = runs(CLEANS_UP, tmp_path / "go")
     handle = await run.launch()
     following = asyncio.ensure_future(run.follow(handle))
     await until(lambda: run.reporter.output() == b"up\n")
-    stopping = asyncio.ensure_future(run.runner.stop(handle, 10.0))
+    stopping = asyncio.ensure_future(run.runner.stop(handle, 600.0))
     await until((run.folder / "stop.json").exists)
     kill(run)
+    await until(run.supervisors)
+    (tmp_path / "go").touch()
 
     assert await stopping
     ending = await following
@@ -251,7 +254,8 @@ async def test_command_goes_on_where_it_would_have_died_of_sigpipe(
 ) -> None:
     run = runs(
         "import os, signal, sys\nsignal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"
-        "while not os.path.exists(sys.argv[1]): os.write(1, b'on' * 1000)\nsys.exit(5)",
+        "os.write(1, b'up')\nwhile not os.path.exists(sys.argv[1]): pass\n"
+        "os.write(1, b'on' * 500_000)\nsys.exit(5)",  # more than there is room for
         tmp_path / "go",
     )
     handle = await run.launch()
@@ -261,3 +265,4 @@ async def test_command_goes_on_where_it_would_have_died_of_sigpipe(
     (tmp_path / "go").touch()
 
     assert (await run.follow(handle)).exit_code == 5
+    assert run.reporter.output() == b"up" + b"on" * 500_000

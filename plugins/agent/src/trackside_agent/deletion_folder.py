@@ -10,7 +10,6 @@ lost of it with the agent is only how much of what is gone was deleted by us.
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,7 +91,7 @@ class DeletionFolder:
 
     def remove(self) -> None:
         """Forget the deletion."""
-        shutil.rmtree(self._path, ignore_errors=True)
+        durable.remove_folder(self._path, ORDER)
 
     def _take(self, line: dict[str, Any]) -> None:
         if "examined" in line:

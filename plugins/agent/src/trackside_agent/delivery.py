@@ -7,6 +7,7 @@ are durable: the server never has anything that a later start would not find on 
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from trackside.delivery.delivery import Delivery
@@ -77,8 +78,8 @@ class Spool:
         folder = self._outbox.spool.folder
         size = 0
         for number in folder.segments():
-            path = folder.segment(number)
-            size += path.stat().st_size if path.exists() else 0
+            with suppress(FileNotFoundError):  # delivered meanwhile
+                size += folder.segment(number).stat().st_size
         return size
 
 

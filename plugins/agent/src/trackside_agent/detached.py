@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -80,7 +81,8 @@ def stop(home: Path) -> bool:
         return True
     try:
         if find_running(home) == pid:  # still: what is bound now is the agent
-            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it has just ended by itself
+                signal.pidfd_send_signal(descriptor, signal.SIGTERM)
             if not select.select([descriptor], [], [], STOP_SECONDS)[0]:
                 message = f"the agent with process id {pid} has not ended"
                 raise AgentNotStoppedError(message)

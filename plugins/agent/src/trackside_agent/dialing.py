@@ -92,6 +92,8 @@ class Dialer:
     def _talk(self, line: "Line") -> None:
         call = self._connection.runners.Connect(iter(line), metadata=self._metadata())
         self._call = call
+        if self._stopping.is_set():  # since before there was a call to cancel
+            call.cancel()
         try:
             for response in call:
                 line.take(response)

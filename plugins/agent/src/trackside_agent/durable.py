@@ -1,6 +1,8 @@
 """Small files that are on the disk, whole, before anything follows from them."""
 
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -22,6 +24,18 @@ def make_folder(path: Path) -> None:
         make_folder(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
         _sync(path.parent)
+
+
+def remove_folder(path: Path, proof: str) -> None:
+    """Remove a folder with all that is in it, first the file without which the rest is nothing.
+
+    So whoever is killed in the middle leaves behind what was never made to its end, and not what
+    looks as if something was still to be done.
+    """
+    with suppress(OSError):
+        (path / proof).unlink()
+        _sync(path)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:

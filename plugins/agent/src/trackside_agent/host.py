@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from trackside_agent.agent_folder import AgentFolder
@@ -41,7 +42,6 @@ class Host:
         self._found = found
         self._sender = sender
         self._lock = threading.Lock()
-        self._commands_lock = threading.Lock()
         self._held: dict[str, HeldRun] = {}
         self._ended: set[str] = set()
         self._next_leftovers = 0.0
@@ -130,8 +130,7 @@ class Host:
             command = _command(request)
             word = "killed" if command.is_kill else "stopped"
             logger.info("run %s is to be %s: request %s", run_id, word, request.request_id)
-            with self._commands_lock:
-                held.folder.store_command(command)
+            held.folder.store_command(command)
             self.thread_of(held.runner.name).call(held.obey)
 
     def thread_of(self, runner: str) -> RunnerThread:
@@ -151,10 +150,8 @@ class Host:
             ended = list(self._ended)
         for run_id in ended:
             if self._sender.is_delivered(run_id):
-                self._folder.forget(self._folder.run(run_id))
-                with self._lock:
-                    self._ended.discard(run_id)
-                logger.info("run %s has ended and is delivered", run_id)
+                with suppress(OSError):  # no room on the disk: next time
+                    self._forget(run_id)
         if time.monotonic() >= self._next_leftovers:
             self._next_leftovers = time.monotonic() + LEFTOVERS_SECONDS
             self._sender.deliver_leftovers()
@@ -164,6 +161,12 @@ class Host:
         for thread in self._threads.values():
             thread.stop()
         self._sender.stop()
+
+    def _forget(self, run_id: str) -> None:
+        self._folder.forget(self._folder.run(run_id))
+        with self._lock:
+            self._ended.discard(run_id)
+        logger.info("run %s has ended and is delivered", run_id)
 
     def _hold(self, folder: RunFolder, assignment: Assignment) -> None:
         thread = self.thread_of(assignment.run.runner)

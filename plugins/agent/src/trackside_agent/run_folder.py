@@ -10,7 +10,7 @@ runner/         the runner's own
 
 import json
 import logging
-import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,10 +41,11 @@ class StoredCommand:
 
 
 class RunFolder:
-    """The folder of one run."""
+    """The folder of one run. Commands may be stored in one thread and read in another."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._commands_lock = threading.Lock()
         self._unwritten: list[StoredCommand] = []
 
     @property
@@ -91,8 +92,8 @@ class RunFolder:
     @property
     def commands(self) -> Sequence[StoredCommand]:
         """What was asked of the run, in order."""
-        written = [StoredCommand(**facts) for facts in self._read(COMMANDS) or ()]
-        return [*written, *self._unwritten]
+        with self._commands_lock:
+            return self._known_commands()
 
     def store_command(self, command: StoredCommand) -> None:
         """Keep what is asked of the run, once however often it is asked.
@@ -100,16 +101,17 @@ class RunFolder:
         What finds the disk full is done all the same: the run to be ended may be what fills it.
         Unless that can be acknowledged, it is asked again of whoever comes after us.
         """
-        known = self.commands
-        if command.request_id in [one.request_id for one in known]:
-            return
-        try:
-            self._write(COMMANDS, [asdict(one) for one in (*known, command)])
-        except OSError as error:
-            logger.warning("run %s: a request could not be stored: %s", self.run_id, error)
-            self._unwritten.append(command)
-        else:
-            self._unwritten.clear()
+        with self._commands_lock:
+            known = self._known_commands()
+            if command.request_id in [one.request_id for one in known]:
+                return
+            try:
+                self._write(COMMANDS, [asdict(one) for one in (*known, command)])
+            except OSError as error:
+                logger.warning("run %s: a request could not be stored: %s", self.run_id, error)
+                self._unwritten.append(command)
+            else:
+                self._unwritten.clear()
 
     @property
     def is_ended(self) -> bool:
@@ -122,7 +124,11 @@ class RunFolder:
 
     def remove(self) -> None:
         """Forget the run."""
-        shutil.rmtree(self._path, ignore_errors=True)
+        durable.remove_folder(self._path, ASSIGNMENT)
+
+    def _known_commands(self) -> Sequence[StoredCommand]:
+        written = [StoredCommand(**facts) for facts in self._read(COMMANDS) or ()]
+        return [*written, *self._unwritten]
 
     def _read(self, name: str) -> Any:  # noqa: ANN401 - whatever was written
         try:

@@ -84,9 +84,11 @@ class RunnerThread:
             logger.error("a run of %s was left alone", self.runner.name, exc_info=error)
 
     async def _close(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
+        # What these have begun and left behind them too: nothing of it may be in the middle of
+        # something when the loop stops.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
         await self.runner.close()
         await self.loop.shutdown_default_executor()

@@ -5,8 +5,10 @@ to the server nor what follows runs waits for a file. The server says how much w
 reader who is slow holds only this up, and nothing is piled up for them.
 """
 
+import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, Final, TypeVar
@@ -48,6 +50,7 @@ MOST_AT_ONCE: Final = 32
 OPEN_SECONDS: Final = 25.0
 PIECE_SECONDS: Final = 50.0
 CLOSE_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 2.0
 
 _Kind = FileRefusalKind
 _KINDS: Final[Sequence[tuple[type[Exception], "FileRefusalKind.ValueType"]]] = (
@@ -79,24 +82,28 @@ class FileSender:
         self._metadata = metadata
         self._thread_of = thread_of
         self._lock = threading.Lock()
-        self._open: set[_Sending] = set()
+        self._open: dict[_Sending, threading.Thread] = {}
 
     def take(self, ask: FileRead) -> None:
         """Begin to send a file."""
         sending = _Sending(ask, self._thread_of(ask.runner))
+        thread = threading.Thread(target=self._run, args=(sending,), name="sender", daemon=True)
         with self._lock:
             if len(self._open) >= MOST_AT_ONCE:
                 logger.warning("a file of run %s is not read: too many are", ask.run_id)
                 return
-            self._open.add(sending)
-        threading.Thread(target=self._run, args=(sending,), name="sender", daemon=True).start()
+            self._open[sending] = thread
+            thread.start()
 
     def stop(self) -> None:
-        """Send nothing more."""
+        """Send nothing more; what was read is closed when this returns, unless the runner hangs."""
         with self._lock:
-            sendings = list(self._open)
+            sendings = dict(self._open)
         for sending in sendings:
             sending.hang_up()
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in sendings.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _run(self, sending: "_Sending") -> None:
         try:
@@ -106,7 +113,7 @@ class FileSender:
         finally:
             sending.end()
             with self._lock:
-                self._open.discard(sending)
+                del self._open[sending]
 
 
 class _Sending:
@@ -129,7 +136,11 @@ class _Sending:
             grpc.RpcError: The server does not want it, or cannot be reached.
         """
         responses = connection.runners.SendFile(self._requests(), metadata=metadata)
-        self._call = responses
+        with self._lock:
+            self._call = responses
+            is_over = self._is_over
+        if is_over:  # since before there was a call to cancel
+            responses.cancel()
         for response in responses:
             with self._lock:
                 self._taken = response.taken_count
@@ -140,9 +151,9 @@ class _Sending:
         with self._lock:
             self._is_over = True
             self._lock.notify_all()
-            waiting = self._waiting
-        if self._call is not None:
-            self._call.cancel()
+            call, waiting = self._call, self._waiting
+        if call is not None:
+            call.cancel()
         if waiting is not None:
             waiting.cancel()
 
@@ -185,16 +196,24 @@ class _Sending:
         if not self._thread.is_answering:
             message = "the runner does not answer"
             raise EngineUnavailableError(message)
+        return self._asked(self._opened_there(), OPEN_SECONDS)
+
+    async def _opened_there(self) -> OpenedFile | OpenedFolder:
+        """Open on the loop of the runner, and keep it for `end` before anybody else has it.
+
+        Whoever waits for it may have given up at the very moment: it must be closed all the same.
+        """
         place = OutputPlace(
             run_id=self._ask.run_id, location=self._ask.location, member=self._ask.member
         )
-        opened = self._asked(self._thread.runner.open_output(place), OPEN_SECONDS)
+        opened = await self._thread.runner.open_output(place)
         with self._lock:
             is_over = self._is_over
-            self._opened = None if is_over else opened
+            if not is_over:
+                self._opened = opened
         if is_over:
-            self._close(opened)
-            raise CancelledError
+            await asyncio.shield(opened.close())  # whoever gave up also cancels this
+            raise asyncio.CancelledError
         return opened
 
     def _file(self, file: OpenedFile) -> Iterator[SendFileRequest]:
@@ -239,8 +258,8 @@ class _Sending:
 
     def _close(self, opened: OpenedFile | OpenedFolder) -> None:
         runner = self._thread.runner.name
-        closing = self._thread.ask(call(runner, opened.close(), may_raise=READING))
         try:
+            closing = self._thread.ask(call(runner, opened.close(), may_raise=READING))
             closing.result(CLOSE_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever a runner does, others go on
             logger.warning("runner %s did not close a file: %r", runner, error)

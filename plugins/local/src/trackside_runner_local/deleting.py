@@ -44,7 +44,12 @@ def examine(doomed: DoomedOutput) -> Handle:
     with reached(doomed) as way:
         found = os.stat(way.name, dir_fd=way.folder, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
-            files = _examined_folder(way, doomed)
+            try:
+                files = _examined_folder(way, doomed)
+            except FileNotFoundError as error:
+                os.stat(way.name, dir_fd=way.folder, follow_symlinks=False)  # or all of it is gone
+                message = "files of it went while it was looked at"
+                raise FileChangedError(message) from error
         else:
             with opened_file(way.folder, way.name, way.mount) as descriptor:
                 files = {"": _examined_file(descriptor, doomed)}

@@ -88,7 +88,7 @@ def _children(pid: int) -> list[int]:
             for task in os.listdir(tasks)
             for child in _read(f"{tasks}/{task}/children").split()
         ]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # which of them is up to the moment
         return []
 
 

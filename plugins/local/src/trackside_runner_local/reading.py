@@ -183,7 +183,11 @@ class LocalFolder(OpenedFolder):
                 if not _is_text(path) or entry.is_symlink():
                     self._skipped += 1
                 elif entry.is_file(follow_symlinks=False):
-                    yield FolderFile(path, entry.stat(follow_symlinks=False).st_size)
+                    try:
+                        size = entry.stat(follow_symlinks=False).st_size
+                    except FileNotFoundError:  # gone since it was listed
+                        continue
+                    yield FolderFile(path, size)
                 elif entry.is_dir(follow_symlinks=False) and deepest:
                     yield from self._inside(folder, entry.name, path, deepest - 1)
                 else:
