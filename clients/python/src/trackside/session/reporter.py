@@ -132,7 +132,7 @@ class Reporter:
         if self._delivery is not None and self._mode is Mode.ONLINE:
             self._adopt_children(self._delivery)
             self._wait_delivered(self._delivery)
-            courier.dismiss(self._location, self._run_id)
+            courier.dismiss(self._location, self.producer_id)
         elif self._mode is Mode.ONLINE and not self.is_child:
             self._warn_kept()
 
