@@ -1,11 +1,12 @@
 """Runs small Python programs that use the SDK, as a user would."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -27,6 +28,7 @@ class Programs:
     token: str = "secret"  # noqa: S105 - that of the tests' own server
     """Empty: the programs find that of the home."""
     interpreter: str = sys.executable
+    _started: list[subprocess.Popen[str]] = field(default_factory=list["subprocess.Popen[str]"])
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return what a program gets to see."""
@@ -42,7 +44,7 @@ class Programs:
         self, source: str, *, arguments: Sequence[str] = (), **more: str
     ) -> subprocess.Popen[str]:
         """Start a program."""
-        return subprocess.Popen(  # noqa: S603 - the tests' own words
+        process = subprocess.Popen(  # noqa: S603 - the tests' own words
             [self.interpreter, "-c", textwrap.dedent(source), *arguments],
             cwd=self.home.parent,
             env=self.environment(**more),
@@ -52,6 +54,8 @@ class Programs:
             text=True,
             errors="replace",
         )
+        self._started.append(process)
+        return process
 
     def run(self, source: str, **more: str) -> Ended:
         """Run a program to its end."""
@@ -59,11 +63,21 @@ class Programs:
         output, errors = process.communicate(timeout=60)
         return Ended(process.returncode, output, errors)
 
+    def end(self) -> None:
+        """Kill what still runs, as after a test that failed amid it."""
+        for process in self._started:
+            process.kill()  # nothing happens to one that has ended
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
+
 
 def is_running(process_id: int) -> bool:
     """Say whether a process lives, and was not only left unnoticed by its parent."""
     try:
         facts = Path(f"/proc/{process_id}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter if it goes while it is read
         return False
     return facts.rpartition(")")[2].split()[0] != "Z"

@@ -26,9 +26,11 @@ def location(append_server: AppendServer, tmp_path: Path) -> Location:
 
 
 @pytest.fixture
-def programs(append_server: AppendServer, tmp_path: Path) -> Programs:
-    """Start programs that report to that server."""
-    return Programs(tmp_path, append_server.address)
+def programs(append_server: AppendServer, tmp_path: Path) -> Iterator[Programs]:
+    """Start programs that report to that server; what is left of them ends with the test."""
+    programs = Programs(tmp_path, append_server.address)
+    yield programs
+    programs.end()
 
 
 @pytest.fixture

@@ -64,6 +64,20 @@ def test_a_traceback_is_part_of_the_message(records: list[LoggedRecord]) -> None
     assert records[0].message.startswith("failed\nTraceback")
 
 
+def test_a_record_that_cannot_be_formatted_is_the_programs_own_affair(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(handler)
+    tap = LoggingTap(lambda _: None, lambda _stream, _text: None)
+
+    logging.getLogger("x").error("%d", "no number")
+
+    tap.close()
+    logging.getLogger().removeHandler(handler)
+
+
 def test_the_handler_can_be_added_by_hand() -> None:
     taken: list[LoggedRecord] = []
     logger = logging.getLogger("by.hand")

@@ -1,7 +1,7 @@
 import pytest
 
 from trackside.cli.end_of_run import QUIET, EndOfRun, exit_code_of_run, result_code
-from trackside_protos.runs.v1.run_pb2 import Children, Run
+from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import RunState
 
 _COMPLETED = RunState.RUN_STATE_COMPLETED
@@ -11,32 +11,28 @@ _IDLE = RunState.RUN_STATE_IDLE
 
 
 def test_a_run_at_work_is_not_over() -> None:
-    end = EndOfRun(clock=lambda: 1e9)
+    end = EndOfRun()
+    end.listened(QUIET, had_news=False)
 
-    assert not end.is_over(Run(state=RunState.RUN_STATE_RUNNING))
-
-
-def test_a_sealed_run_is_over_at_once() -> None:
-    assert EndOfRun(clock=lambda: 0.0).is_over(Run(state=_FAILED, sealed=True))
+    assert not end.is_over(Run(state=RunState.RUN_STATE_RUNNING), told_all=False)
 
 
-def test_a_sealed_parent_is_over_when_all_children_were_told_of() -> None:
-    end = EndOfRun(clock=lambda: 0.0)
-    parent = Run(state=_FAILED, sealed=True, is_parent=True, children=Children(total_count=2))
+def test_an_ended_run_is_over_as_soon_as_all_was_told() -> None:
+    end = EndOfRun()
+    sealed = Run(state=_FAILED, sealed=True)
 
-    assert [end.is_over(parent, ended_children=told) for told in (1, 2)] == [False, True]
+    assert [end.is_over(sealed, told_all=told) for told in (False, True)] == [False, True]
 
 
 def test_an_ended_run_is_over_when_it_is_quiet() -> None:
-    time = [0.0]
-    end = EndOfRun(clock=lambda: time[0])
+    end = EndOfRun()
 
-    time[0] = QUIET + 1
-    end.news()
-    at_news = end.is_over(Run(state=_FAILED))
-    time[0] += QUIET + 1
+    end.listened(QUIET, had_news=False)
+    end.listened(QUIET, had_news=True)
+    at_news = end.is_over(Run(state=_FAILED), told_all=False)
+    end.listened(QUIET, had_news=False)
 
-    assert [at_news, end.is_over(Run(state=_FAILED))] == [False, True]
+    assert [at_news, end.is_over(Run(state=_FAILED), told_all=False)] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_off_a_terminal_the_last_drawing_is_written(
     server: ScriptedServer, connection: Connection
 ) -> None:
     server.answers["GetRun"] = GetRunResponse(run=_ended(child()))
-    server.answers["WatchLive"] = [HangUntilCancelled()]
+    server.answers["WatchLive"] = []
     pipe = Console(file=io.StringIO(), width=100, height=30)
 
     follow(CHILD_ID, connection, pipe)

@@ -9,10 +9,11 @@ from support.deliveries import RUN, create, finished, lines, open_run
 from trackside.delivery.delivery import LEFTOVERS_AT_ONCE, Delivery
 from trackside.delivery.leftovers import deliver_spools
 from trackside.delivery.outbox import Outbox
+from trackside.delivery.shipment import Load, Shipment
 from trackside.identifiers import new_identifier
 from trackside.location import Location
 from trackside.spool.folder import Abandoned, Identity, Position, SpoolFolder
-from trackside.spool.frames import Service
+from trackside.spool.frames import SERVICES, Service
 from trackside_protos.runs.v1.report_pb2 import RunReport
 
 pytestmark = pytest.mark.processes
@@ -54,6 +55,33 @@ def test_what_another_server_is_meant_to_have_is_no_leftover(
 
     assert (agent.left(), append_server.runs) == ([], {})
     agent.stop()
+
+
+def test_what_another_process_has_just_delivered_is_not_delivered_again(
+    location: Location,
+) -> None:
+    outbox = spooled(location, RUN, "a")
+    outbox.close()
+    folder = outbox.spool.folder
+    loads = {service: Load() for service in SERVICES}
+    shipment = Shipment(folder, outbox.identity, loads)
+    folder.remove()
+    folder.make()  # the lock of who comes too late is a new file, in a folder that is not empty
+
+    assert not shipment.hold()
+    assert not folder.path.exists()
+
+
+def test_a_delivery_that_was_stopped_takes_nothing_from_others(location: Location) -> None:
+    folder = spooled(location, RUN, "a").spool.folder
+    delivery = Delivery(location)
+    delivery.stop()
+
+    assert not delivery.adopt(folder)
+
+    lock = folder.lock_for_delivery()
+    assert lock is not None
+    lock.release()
 
 
 def test_leftovers_are_adopted_a_few_at_a_time(

@@ -2,6 +2,10 @@ import pytest
 
 from support.append_server import AppendServer, StoredRun
 from support.programs import Programs
+from trackside.capture.masking import Masker
+from trackside.session.recorder import Recorder
+from trackside.spool.frames import Service
+from trackside_protos.runs.v1.report_pb2 import RunReport
 from trackside_protos.runs.v1.run_state_pb2 import RunState
 
 pytestmark = pytest.mark.processes
@@ -15,7 +19,7 @@ def last_state(stored: StoredRun) -> tuple[int, int, int]:
 def test_a_forked_child_ends_by_the_signal_and_its_parent_goes_on(
     programs: Programs, append_server: AppendServer
 ) -> None:
-    ended = programs.run(
+    process = programs.start(
         """
         import multiprocessing, time, trackside
         def work():
@@ -24,17 +28,20 @@ def test_a_forked_child_ends_by_the_signal_and_its_parent_goes_on(
         with trackside.start_run("p", capture=False) as run:
             worker = multiprocessing.get_context("fork").Process(target=work)
             worker.start()
-            time.sleep(0.5)
+            input()
             worker.terminate()
             worker.join()
             print(worker.exitcode)
         """
     )
 
-    assert (ended.code, ended.output) == (0, "-15\n")
-    stored = append_server.only_run()
-    append_server.wait_for(lambda: stored.messages == ["in the child"])
-    assert last_state(stored)[0] == RunState.RUN_STATE_COMPLETED
+    append_server.wait_for(
+        lambda: append_server.runs and append_server.only_run().messages == ["in the child"]
+    )
+    output, _ = process.communicate("\n", timeout=60)
+
+    assert (process.returncode, output) == (0, "-15\n")
+    assert last_state(append_server.only_run())[0] == RunState.RUN_STATE_COMPLETED
 
 
 def test_a_forked_child_is_a_producer_of_its_own(
@@ -64,6 +71,42 @@ def test_a_forked_child_is_a_producer_of_its_own(
     assert (stored.values("parent"), stored.values("child")) == ([1.0, 2.0], [1.0])
     assert sorted(stored.messages) == ["before", "in the child"]
     assert stored.states == [RunState.RUN_STATE_RUNNING, RunState.RUN_STATE_COMPLETED]
+
+
+def test_a_fork_amid_the_work_of_another_thread_leaves_a_child_that_ends(
+    programs: Programs,
+) -> None:
+    ended = programs.run(
+        """
+        import os, trackside
+        with trackside.start_run("p", capture=False) as run:
+            with run._reporter._pulse._stopped._cond:  # as that thread does at any moment
+                pid = os.fork()
+                if pid == 0:
+                    run.finish()
+                    os._exit(7)
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """
+    )
+
+    assert (ended.code, ended.output) == (0, "7\n")
+
+
+def test_threads_of_a_forked_child_that_speak_at_once_are_one_producer() -> None:
+    woken: list[int] = []
+    recorder = Recorder(Masker([]), lambda _: None)
+
+    def wake() -> None:
+        woken.append(1)
+        if len(woken) == 1:
+            another(RunReport())  # had looked up where to say it before this one began
+
+    recorder.call_before_next(wake)
+    another = recorder.add_report
+    recorder.add_report(RunReport())
+
+    assert len(woken) == 1
+    assert len(recorder.drain()[Service.RUNS]) == 2
 
 
 def test_workers_of_multiprocessing_report_too(

@@ -308,6 +308,23 @@ def test_results_progress_and_data_sets_are_reported(append_server: AppendServer
     assert datasets[0].fingerprint.startswith("sha256:")
 
 
+def test_the_end_of_one_session_leaves_another_of_the_same_launched_run_connected(
+    append_server: AppendServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with trackside.start_run("launched", capture=False) as launched:
+        pass
+    monkeypatch.setenv("TRACKSIDE_RUN_ID", launched.run_id)
+    first, second = (trackside.start_run(capture=False) for _ in range(2))
+    assert first.flush(60)
+    assert second.flush(60)
+
+    first.finish()
+    second.log(after=1)
+    second.finish()
+
+    assert append_server.only_run().values("after") == [1.0]
+
+
 def test_a_launched_program_attaches_to_its_run(
     append_server: AppendServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

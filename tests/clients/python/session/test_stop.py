@@ -79,7 +79,7 @@ def test_a_stop_interrupts_the_program_whatever_it_does(
     wait_up(process, append_server)
 
     stop(append_server)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
 
     assert process.returncode == -signal.SIGINT
     assert "trackside: this run was stopped by someone" in errors
@@ -98,8 +98,8 @@ def test_a_program_may_clean_up_and_go_on_after_its_run(
         import time, trackside
         try:
             with trackside.start_run("p", capture=False) as run:
-                print("up", flush=True)
                 try:
+                    print("up", flush=True)
                     time.sleep(1000)
                 finally:
                     run.info("cleaned up")
@@ -110,7 +110,7 @@ def test_a_program_may_clean_up_and_go_on_after_its_run(
     wait_up(process, append_server)
 
     stop(append_server)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
 
     assert (process.returncode, output) == (0, "went on\n")
     assert append_server.only_run().messages == ["cleaned up"]
@@ -123,8 +123,8 @@ def test_a_stop_that_is_sent_again_interrupts_once(
         """
         import time, trackside
         with trackside.start_run("p", capture=False) as run:
-            print("up", flush=True)
             try:
+                print("up", flush=True)
                 time.sleep(1000)
             except KeyboardInterrupt:
                 print("once", flush=True)
@@ -135,7 +135,7 @@ def test_a_stop_that_is_sent_again_interrupts_once(
 
     for _ in range(3):
         stop(append_server)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
 
     assert (process.returncode, output) == (0, "once\n")
     assert steps(append_server.only_run()) == [("s1", ACKNOWLEDGED), ("s1", CONFIRMED)]
@@ -159,7 +159,7 @@ def test_a_handler_of_the_program_gets_the_interrupt(
     wait_up(process, append_server)
 
     stop(append_server)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
 
     assert (process.returncode, output) == (0, "my own way\n")
     stored = append_server.only_run()
@@ -182,7 +182,7 @@ def test_a_program_that_ignores_interrupts_gets_the_other_signal(
     wait_up(process, append_server)
 
     stop(append_server)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
     assert process.returncode == 143
     assert last_state(append_server.only_run()) == STOPPED
@@ -195,9 +195,9 @@ def test_after_the_grace_time_the_program_is_killed(
         """
         import time, trackside
         with trackside.start_run("p", capture=False):
-            print("up", flush=True)
             while True:
                 try:
+                    print("up", flush=True)
                     time.sleep(1000)
                 except KeyboardInterrupt:
                     pass
@@ -206,7 +206,7 @@ def test_after_the_grace_time_the_program_is_killed(
     wait_up(process, append_server)
 
     stop(append_server, grace=0.3)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
     assert process.returncode == 137
     stored = append_server.only_run()
@@ -221,9 +221,9 @@ def test_a_kill_overtakes_a_stop_and_both_are_confirmed(
         """
         import time, trackside
         with trackside.start_run("p", capture=False):
-            print("up", flush=True)
             while True:
                 try:
+                    print("up", flush=True)
                     time.sleep(1000)
                 except KeyboardInterrupt:
                     pass
@@ -234,7 +234,7 @@ def test_a_kill_overtakes_a_stop_and_both_are_confirmed(
     stop(append_server, grace=1000)
     append_server.wait_for(lambda: steps(append_server.only_run()))
     ask(append_server, RunAction.RUN_ACTION_KILL, request_id="k1")
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
     assert process.returncode == 137
     stored = append_server.only_run()
@@ -254,15 +254,16 @@ def test_a_stop_that_comes_while_the_run_ends_interrupts_nothing(
         """
         import os, threading, time, trackside
         run = trackside.start_run("p", capture=False)
-        os.mkfifo("held")
-        run._reporter.errands.add(lambda: open("held").read())  # what the end waits for
+        held = os.path.join(os.environ["TRACKSIDE_HOME"], "held")
+        os.mkfifo(held)
+        run._reporter.errands.add(lambda: open(held).read())  # what the end waits for
         run.log(x=1)
         run.flush()
         def tell():
             while not run._ending.has_begun:
                 time.sleep(0.001)
             print("up", flush=True)
-        threading.Thread(target=tell).start()
+        threading.Thread(target=tell, daemon=True).start()
         run.finish()
         print("finished")
         """
@@ -270,8 +271,8 @@ def test_a_stop_that_comes_while_the_run_ends_interrupts_nothing(
     wait_up(process, append_server)
 
     stop(append_server, grace=0.1)
-    (programs.home.parent / "held").write_text("")
-    output, _ = process.communicate(timeout=20)
+    (programs.home / "held").write_text("")
+    output, _ = process.communicate(timeout=60)
 
     assert (process.returncode, output) == (0, "finished\n")
     assert last_state(append_server.only_run())[0] == RunState.RUN_STATE_COMPLETED
@@ -310,7 +311,7 @@ def test_children_that_a_stopped_program_leaves_are_ended_before_the_proof(
     child = child_of(process)
 
     stop(append_server, grace=grace)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
     stored = append_server.only_run()
     assert not is_running(child)
@@ -336,7 +337,7 @@ def test_workers_of_a_stopped_program_are_left_to_python_which_ends_them(
     worker = child_of(process)
 
     stop(append_server, grace=60)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
     stored = append_server.only_run()
     assert not is_running(worker)
@@ -368,7 +369,7 @@ def test_children_are_left_to_another_run_that_is_open_in_the_program(
     (run_id,) = (key for key, stored in append_server.runs.items() if stored.run.name == "p")
 
     append_server.control(run_id, ControlRequest(request_id="s1", action=RunAction.RUN_ACTION_STOP))
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=60)
 
     assert output == "None\n"
     assert steps(append_server.runs[run_id])[-1] == ("s1", CONFIRMED)

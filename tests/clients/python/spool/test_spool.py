@@ -1,10 +1,13 @@
+import fcntl
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trackside.spool.folder import Identity, Position, SpoolFolder, spools
 from trackside.spool.frames import Frame, Service, frames_in
+from trackside.spool.locks import FileLock
 from trackside.spool.reader import SpoolReader
 from trackside.spool.writer import Limits, SpoolWriter
 
@@ -314,3 +317,58 @@ def test_a_spool_has_a_writer_while_that_lives(folder: SpoolFolder) -> None:
     spool.close()
 
     assert (while_it_lives, folder.has_writer()) == (True, False)
+
+
+def test_of_many_that_ask_at_once_none_takes_another_one_for_the_writer(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = writer(folder)
+    spool.append([log(b"a")])
+    spool.close()
+    release = FileLock.release
+    asked_meanwhile: list[bool] = []
+
+    def ask_and_release(lock: FileLock) -> None:
+        monkeypatch.undo()
+        asked_meanwhile.append(folder.has_writer())
+        release(lock)
+
+    monkeypatch.setattr(FileLock, "release", ask_and_release)
+
+    assert not folder.has_writer()
+    assert asked_meanwhile == [False]
+
+
+def test_a_lock_on_what_was_just_deleted_is_none(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer(folder).append([log(b"a")])
+    lock = fcntl.flock
+
+    def delete_and_lock(descriptor: int, how: int) -> None:
+        folder.remove()  # who had the lock has delivered all
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", delete_and_lock)
+
+    assert folder.lock_for_delivery() is None
+
+
+def test_a_spool_may_begin_while_the_last_other_one_of_its_run_goes(
+    folder: SpoolFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+    gone: list[Path] = []
+
+    def mkdir_amid_a_removal(path: Path, *arguments: Any, **named: Any) -> None:
+        if path == folder.path and not gone:
+            gone.append(path.parent)
+            path.parent.rmdir()
+        mkdir(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir_amid_a_removal)
+
+    folder.make()
+
+    assert gone
+    assert folder.path.is_dir()

@@ -1,5 +1,6 @@
 """Takes up what a program says through the standard `logging`."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -55,7 +56,8 @@ class RecordHandler(logging.Handler):
             stream = getattr(handler, "stream", None)
             name = "stdout" if stream is sys.stdout else "stderr" if stream is sys.stderr else ""
             if name and handler is not None and record.levelno >= handler.level:
-                self._echo(name, handler.format(record))
+                with contextlib.suppress(Exception):  # what it cannot format it does not write
+                    self._echo(name, handler.format(record))
 
     @override
     def emit(self, record: logging.LogRecord) -> None:

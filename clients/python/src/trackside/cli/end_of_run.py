@@ -1,7 +1,5 @@
 """When a run that somebody follows counts as over."""
 
-import time
-from collections.abc import Callable
 from typing import Final
 
 from trackside.cli.exit_codes import ExitCode
@@ -10,38 +8,37 @@ from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import RunState
 
 QUIET: Final = 2.0
-"""Seconds without news after which an ended run that is not sealed yet counts as over."""
+"""Seconds without news after which an ended run of which more could come counts as over."""
 
 _SIGNAL_BASE: Final = 128
 
 
 class EndOfRun:
-    """Knows when a run is over: sealed, or ended and quiet.
+    """Knows when a run is over: all of it was told, or it has ended and is quiet.
 
     A program that was killed never says that it has nothing more to say, and its run is
     sealed only half a minute later; nobody should wait so long for nothing.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last_news = clock()
+    def __init__(self) -> None:
+        self._quiet_seconds = 0.0
 
-    def news(self) -> None:
-        """Note that something came."""
-        self._last_news = self._clock()
+    def listened(self, seconds: float, *, had_news: bool) -> None:
+        """Note that somebody listened to a server that is there, and whether something came.
 
-    def is_over(self, run: Run, *, ended_children: int = 0) -> bool:
+        Only this counts, and no clock: to be busy, or suspended, is not to hear nothing.
+        """
+        self._quiet_seconds = 0.0 if had_news else self._quiet_seconds + seconds
+
+    def is_over(self, run: Run, *, told_all: bool) -> bool:
         """Return whether nothing more is to be expected.
 
         Args:
             run: The run as it was last told of.
-            ended_children: How many of a parent's children were told to have ended: they
-                are watched apart from it, and may come a moment later.
+            told_all: Whether its watches have ended. The seal alone tells little: what the run
+                has said comes beside it, and a slow reader is behind with that.
         """
-        if not has_ended(run):
-            return False
-        all_told = run.sealed and ended_children >= run.children.total_count
-        return all_told or self._clock() - self._last_news > QUIET
+        return has_ended(run) and (told_all or self._quiet_seconds >= QUIET)
 
 
 def exit_code_of_run(run: Run) -> int:

@@ -35,6 +35,7 @@ class Feed:
     def __init__(self) -> None:
         self._events: queue.Queue[Event] = queue.Queue(_ROOM)
         self._watches: dict[str, Watch[Any]] = {}
+        self._ended: set[str] = set()
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
@@ -86,9 +87,12 @@ class Feed:
     def next(self, timeout: float) -> Event | None:
         """Return the next event; `None` when none comes in `timeout` seconds."""
         try:
-            return self._events.get(timeout=timeout)
+            event = self._events.get(timeout=timeout)
         except queue.Empty:
             return None
+        if event.response is None and event.error is None:
+            self._ended.add(event.source)
+        return event
 
     def within(self, seconds: float) -> Iterator[Event]:
         """Yield what comes in this time; ends early once something came and no more waits."""
@@ -97,6 +101,10 @@ class Feed:
         while event is not None:
             yield event
             event = self.next(0.0) if time.monotonic() < end else None
+
+    def has_told_all(self, source: str) -> bool:
+        """Say whether this source has ended, and all that it told was taken out."""
+        return source in self._ended
 
     def outage(self) -> TracksideError | None:
         """Return why nothing comes at present from one of the watches; `None` if all is well."""

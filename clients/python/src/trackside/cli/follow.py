@@ -34,6 +34,9 @@ _TICK: Final = 0.25
 _MOMENT: Final = 1.0
 """Seconds for which a server may be away without a word about it."""
 
+_RUN: Final = "run"
+"""The source that tells of the run itself."""
+
 Say = Callable[[Sequence[str]], None]
 
 
@@ -139,7 +142,7 @@ def follow_lines(connection: Connection, run: Run, terminal: Terminal) -> Run:
             request = WatchLiveRequest(
                 run_id=run.run_id, run=RunPart(), logs=LogsPart(start=BEGINNING)
             )
-            feed.add("live", watch_live(connection, request, patient=True))
+            feed.add(_RUN, watch_live(connection, request, patient=True))
         queue = QueueNote(connection, terminal)
         return _follow(feed, follower, terminal, lambda _: False, queue)
 
@@ -174,7 +177,7 @@ def _nowhere(_: str) -> None:
 
 
 def _add_run(feed: Feed, connection: Connection, run: Run) -> None:
-    feed.add("run", watch_run(connection, run.run_id, patient=True))
+    feed.add(_RUN, watch_run(connection, run.run_id, patient=True))
     if run.is_parent:
         children = filters.children_of(run.run_id)
         feed.add("children", watch_runs(connection, children, patient=True))
@@ -189,12 +192,21 @@ def _follow(
 ) -> Run:
     end = EndOfRun()
     while not is_enough(follower.view.run):
-        if end.is_over(follower.view.run, ended_children=len(follower.ended_children)):
+        if end.is_over(follower.view.run, told_all=_has_told_all(feed, follower)):
             break
+        had_news = False
         for event in feed.within(_TICK):
-            if follower.take(event):
-                end.news()
+            had_news = follower.take(event) or had_news
         terminal.out.flush()
-        follower.note_outage(is_away=feed.outage() is not None)
+        is_away = feed.outage() is not None
+        follower.note_outage(is_away=is_away)
+        if not is_away:
+            end.listened(_TICK, had_news=had_news)
         queue.look(follower.view.run)
     return follower.view.run
+
+
+def _has_told_all(feed: Feed, follower: Follower) -> bool:
+    """Say whether the watch of the run has ended, and all children were told to have."""
+    all_ended = len(follower.ended_children) >= follower.view.run.children.total_count
+    return feed.has_told_all(_RUN) and all_ended

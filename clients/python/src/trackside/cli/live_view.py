@@ -67,14 +67,16 @@ def follow_until(
     with Feed() as feed, _drawing(console) as draw:
         _add_sources(feed, connection, model)
         while not is_enough(model.run):
-            if end.is_over(model.run, ended_children=model.ended_children()):
+            if end.is_over(model.run, told_all=_has_told_all(feed, model)):
                 break
+            had_news = False
             for event in feed.within(_IDLE_FRAME):
-                if _take(model, event):
-                    end.news()
+                had_news = _take(model, event) or had_news
             _follow_children(feed, connection, model)
             outage = feed.outage()
             model.away = outage.message if outage else ""
+            if outage is None:
+                end.listened(_IDLE_FRAME, had_news=had_news)
             draw(partial(_page, model, _paint(console)))
             time.sleep(_FRAME)
         draw(partial(_page, model, _paint(console)))
@@ -138,6 +140,12 @@ def _take(model: LiveModel, event: Event) -> bool:
     if event.error is not None and event.source == model.run.run_id:
         raise event.error  # what a child's log cannot give is merely not shown
     return model.take(event.source, event.response, time.monotonic())
+
+
+def _has_told_all(feed: Feed, model: LiveModel) -> bool:
+    """Say whether the watch of the run has ended, and all children were told to have."""
+    all_ended = model.ended_children() >= model.run.children.total_count
+    return feed.has_told_all(model.run.run_id) and all_ended
 
 
 def _add_sources(feed: Feed, connection: Connection, model: LiveModel) -> None:

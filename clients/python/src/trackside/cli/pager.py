@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -44,10 +45,17 @@ def show_paged(lines: Sequence[str]) -> bool:
         )
     except OSError:
         return False
-    text = "".join(f"{line}\n" for line in lines)
+    text = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+    # Ctrl-C is the pager's to deal with. Another thread writes, for only there nothing interrupts.
+    feeding = threading.Thread(target=_feed, args=(pager, text), daemon=True)
+    feeding.start()
     while True:
-        # Ctrl-C is the pager's to deal with; a pager that was left reads no more.
-        with suppress(KeyboardInterrupt, BrokenPipeError):
-            pager.communicate(text.encode("utf-8", "backslashreplace"))
-        if pager.poll() is not None:
+        with suppress(KeyboardInterrupt):
+            pager.wait()
             return True
+
+
+def _feed(pager: subprocess.Popen[bytes], text: bytes) -> None:
+    assert pager.stdin is not None
+    with suppress(BrokenPipeError), pager.stdin:  # a pager that was left reads no more
+        pager.stdin.write(text)

@@ -217,7 +217,7 @@ class Delivery:
 
     def _adopt(self, folder: SpoolFolder) -> bool:
         identity = folder.identity()
-        if identity is None or self._depot.find(identity) is not None:
+        if identity is None or self._depot.find(identity) is not None or self._depot.stopped:
             return False
         shipment = Shipment(folder, identity, self._depot.loads)
         if not shipment.hold():

@@ -35,7 +35,7 @@ def keep(depot: Depot, shipment: Shipment) -> None:
 
 def _hold(depot: Depot, shipment: Shipment) -> None:
     """Try again to keep other processes from delivering it, or to follow on one that did."""
-    if shipment.outbox is None and not shipment.folder.path.exists():
+    if shipment.is_gone():
         depot.discard(shipment)
     elif shipment.hold():
         depot.wake()

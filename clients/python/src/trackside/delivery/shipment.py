@@ -257,9 +257,16 @@ class Shipment:
         """See that no other process delivers it, and how far others did; say whether it is so."""
         self._lock = self._lock or self.folder.lock_for_delivery()
         if self._lock is not None and self.outbox is None:
+            if self.is_gone():
+                self.remove()  # the name that was locked may have been made anew
+                return False
             self._find_position()
             self.look_for_closing()
         return self._lock is not None
+
+    def is_gone(self) -> bool:
+        """Say whether another process has delivered and deleted it."""
+        return self.outbox is None and self.folder.identity() is None
 
     def may_send(self) -> bool:
         """Say whether batches may go now."""

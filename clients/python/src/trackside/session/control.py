@@ -77,16 +77,17 @@ class Control:
 
     def wait_killed(self) -> None:
         """Wait for the end of this process, if it is being killed; it says its last words."""
-        for thread in self._threads:
-            thread.join(_LONGEST_KILL_SECONDS)
+        for thread in tuple(self._threads):
+            with contextlib.suppress(RuntimeError):  # it does not run yet, and so ends nothing
+                thread.join(_LONGEST_KILL_SECONDS)
 
     def _begin(self, request: ControlRequest, obey: Callable[[ControlRequest], None]) -> None:
         self._requests[request.request_id] = request
         name = f"trackside-{RunAction.Name(request.action)[len('RUN_ACTION_') :].lower()}"
         thread = threading.Thread(target=obey, args=(request,), name=name, daemon=True)
+        self._threads.append(thread)  # before it can have begun the end, which is waited for
         with contextlib.suppress(RuntimeError):  # the interpreter goes down, and the run with it
             thread.start()
-            self._threads.append(thread)
 
     def _stop(self, request: ControlRequest) -> None:
         if self._ending.has_begun:

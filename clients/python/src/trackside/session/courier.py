@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from trackside.location import Location
 from trackside.session.mode import launched_run_id
@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 OnControl = Callable[["ControlRequest"], None]
 
 
+class _Sender(NamedTuple):
+    run_id: str
+    on_control: OnControl
+
+
 @dataclass(slots=True)
 class _Post:
     delivery: "Delivery"
-    on_control: dict[str, OnControl] = field(default_factory=dict[str, OnControl])
+    senders: dict[str, _Sender] = field(default_factory=dict[str, _Sender])
+    """By producer: a program that was launched for a run may report to it several times."""
 
 
 class _Courier:
@@ -47,18 +53,19 @@ class _Courier:
                 if not launched_run_id():  # its token is good for its own run only
                     delivery.expect_leftovers()
                 post = self._posts[location] = _Post(delivery)
-            post.on_control[outbox.identity.run_id] = on_control
+            identity = outbox.identity
+            post.senders[identity.producer_id] = _Sender(identity.run_id, on_control)
         post.delivery.ship(outbox)
         return post.delivery
 
-    def dismiss(self, location: Location, run_id: str) -> None:
-        """Deliver nothing more of this run; with the last run the connection ends."""
+    def dismiss(self, location: Location, producer_id: str) -> None:
+        """Deliver nothing more of this producer; with the last one the connection ends."""
         with self._lock:
             post = self._posts.get(location)
             if post is None:
                 return
-            post.on_control.pop(run_id, None)
-            if post.on_control:
+            post.senders.pop(producer_id, None)
+            if post.senders:
                 return
             del self._posts[location]
         post.delivery.stop()
@@ -79,9 +86,9 @@ class _Courier:
     def _dispatcher(self, location: Location) -> "Callable[[str, ControlRequest], None]":
         def dispatch(run_id: str, request: "ControlRequest") -> None:
             post = self._posts.get(location)
-            on_control = post.on_control.get(run_id) if post else None
-            if on_control is not None:
-                on_control(request)
+            for sender in tuple(post.senders.values()) if post else ():
+                if sender.run_id == run_id:
+                    sender.on_control(request)
 
         return dispatch
 

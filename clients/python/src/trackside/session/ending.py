@@ -13,6 +13,7 @@ class Ending:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._has_begun = False
+        self._beginner = 0
         self._event = threading.Event()
 
     @property
@@ -22,12 +23,22 @@ class Ending:
 
     def begin(self) -> bool:
         """Begin it; say whether that is left to the caller."""
+        if self._has_begun:  # a forked child must not ask for the lock of a thread that it has not
+            return False
         with self._lock:
             if self._has_begun:
                 return False
-            self._has_begun = True
+            self._has_begun, self._beginner = True, threading.get_ident()
         self._event.set()
         return True
+
+    def take_up(self) -> bool:
+        """Begin it, or take it up again; say whether it is left to the caller.
+
+        To be called by a thread that cannot be in the midst of it: if it has begun it, then an
+        interrupt has torn it out.
+        """
+        return self.begin() or self._beginner == threading.get_ident()
 
     def unless_begun(self, act: Callable[[], None]) -> None:
         """Do this, unless the end has begun; it does not begin meanwhile."""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from trackside.session.processes import kill_children
+from trackside.session.processes import forbid_children, kill_children
 from trackside.session.reporter import Reporter
 from trackside_protos.runs.v1.report_pb2 import RunReport, StateReport
 from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
@@ -22,6 +22,7 @@ def end_killed(
 ) -> None:
     """End the children of this process, report the end of the run, and end this process."""
     try:
+        forbid_children()  # the program goes on meanwhile
         none_left = kill_children()
         killed = RunReport(
             state=StateReport(

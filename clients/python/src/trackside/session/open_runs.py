@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from types import TracebackType
 from typing import NoReturn, Protocol
@@ -31,6 +32,7 @@ class OpenRuns:
     """Keeps the runs in order of opening; hooks into the program while there is one."""
 
     def __init__(self) -> None:
+        self._changing = threading.RLock()
         self._runs: list[OpenRun] = []
         self._error: BaseException | None = None
         self._excepthook = sys.excepthook
@@ -47,33 +49,43 @@ class OpenRuns:
         """The run that was opened last and is open."""
         return self._runs[-1] if self._runs else None
 
-    def add(self, run: OpenRun) -> None:
-        """End this run with the program."""
-        self._runs = [*self._runs, run]
-        if not self._is_hooked:
-            self._is_hooked = True
-            self._excepthook, sys.excepthook = sys.excepthook, self._see_exception
-            # An exit code is seen nowhere else: `SystemExit` reaches no hook.
-            self._exit, sys.exit = sys.exit, self._see_exit
-            atexit.register(self._end_all)
-            self._termination.install()
+    def add(self, run: OpenRun) -> bool:
+        """End this run with the program; say whether it is the only one that is open."""
+        with self._changing:
+            self._runs = [*self._runs, run]
+            if not self._is_hooked:
+                self._hook()
+            return len(self._runs) == 1
 
     def host(self, run: OpenRun) -> None:
         """Know this run too, whose end is not for this program."""
-        self._runs = [*self._runs, run]
+        with self._changing:
+            self._runs = [*self._runs, run]
 
     def discard(self, run: OpenRun) -> None:
         """This run has ended."""
-        self._runs = [each for each in self._runs if each is not run]
-        if not self._runs and self._is_hooked:
-            self._is_hooked = False
-            # Hooks that were set since are left alone; ours, below them, do nothing.
-            if sys.excepthook == self._see_exception:
-                sys.excepthook = self._excepthook
-            if sys.exit == self._see_exit:
-                sys.exit = self._exit
-            atexit.unregister(self._end_all)
-            self._termination.uninstall()
+        with self._changing:
+            self._runs = [each for each in self._runs if each is not run]
+            if not self._runs and self._is_hooked:
+                self._unhook()
+
+    def _hook(self) -> None:
+        self._is_hooked = True
+        self._excepthook, sys.excepthook = sys.excepthook, self._see_exception
+        # An exit code is seen nowhere else: `SystemExit` reaches no hook.
+        self._exit, sys.exit = sys.exit, self._see_exit
+        atexit.register(self._end_all)
+        self._termination.install()
+
+    def _unhook(self) -> None:
+        self._is_hooked = False
+        # Hooks that were set since are left alone; ours, below them, do nothing.
+        if sys.excepthook == self._see_exception:
+            sys.excepthook = self._excepthook
+        if sys.exit == self._see_exit:
+            sys.exit = self._exit
+        atexit.unregister(self._end_all)
+        self._termination.uninstall()
 
     def _see_exception(
         self,
@@ -102,6 +114,7 @@ class OpenRuns:
             run.before_fork()
 
     def _after_fork_in_child(self) -> None:
+        self._changing = threading.RLock()  # another thread may have held the other one
         self._error = None
         self._termination.forget()
         for run in self._runs:

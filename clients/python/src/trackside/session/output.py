@@ -71,9 +71,10 @@ class Output:
 
     def expect_echo(self, stream: str, text: str) -> None:
         """Leave these lines out, which are log entries already; from any thread."""
-        if stream in self._streams:
+        captured = self._streams.get(stream)  # once: `end` may come at any moment
+        if captured is not None:
             for line in text.split("\n"):
-                self._streams[stream].echoes.expect(line, True)  # noqa: FBT003 - no more is known
+                captured.echoes.expect(line, True)  # noqa: FBT003 - no more is known
 
     def take_up(self, now: float) -> None:
         """Take up what was written since the last time; `now` is on the monotonic clock."""

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,24 @@ _HELPERS: Final = (
     ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid"),
 )
 """Where Python keeps the numbers of processes that end when this one has."""
+
+
+_BIRTHS: Final = ("os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen")
+"""What Python tells of, before a process is started."""
+
+
+def forbid_children() -> None:
+    """Let no other thread of this process start another one any more, by any way of Python's.
+
+    A thread that is about to waits for ever. This cannot be undone.
+    """
+    allowed = threading.get_ident()
+
+    def hold(event: str, _details: tuple[object, ...]) -> None:
+        if event in _BIRTHS and threading.get_ident() != allowed:
+            threading.Event().wait()
+
+    sys.addaudithook(hold)
 
 
 def kill_children() -> bool:
@@ -43,11 +62,18 @@ def end_what_would_be_left(until: float) -> bool:
 
 def _kill(find: Callable[[], Sequence[int]]) -> bool:
     end = time.monotonic() + _LONGEST_SECONDS
+    halted: set[int] = set()
     while living := find():
-        _signal(living, signal.SIGKILL)
+        # What one of them has borne since would be found no more once that is dead. What is
+        # halted bears nothing.
+        newborn = [each for each in living if each not in halted]
+        halted.update(newborn)
+        _signal(newborn or living, signal.SIGSTOP if newborn else signal.SIGKILL)
         if time.monotonic() > end:
+            _signal(living, signal.SIGKILL)
             return False
-        time.sleep(_PAUSE_SECONDS)
+        if not newborn:
+            time.sleep(_PAUSE_SECONDS)
     return True
 
 
@@ -88,11 +114,13 @@ def _below(root: int, parents: Mapping[int, int]) -> list[int]:
 def _parents() -> dict[int, int]:
     if Path("/proc/self/stat").exists():
         return _parents_of_proc()
-    listing = subprocess.run(
-        ["/bin/ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=False
-    ).stdout
-    rows = (line.split() for line in listing.splitlines())
-    return {int(row[0]): int(row[1]) for row in rows if not row[2].startswith("Z")}
+    with subprocess.Popen(
+        ["/bin/ps", "-A", "-o", "pid=,ppid=,stat="], stdout=subprocess.PIPE, text=True
+    ) as listing:
+        rows = [line.split() for line in listing.communicate()[0].splitlines()]
+    parents = {int(row[0]): int(row[1]) for row in rows if not row[2].startswith("Z")}
+    parents.pop(listing.pid, None)  # it saw itself
+    return parents
 
 
 def _parents_of_proc() -> dict[int, int]:

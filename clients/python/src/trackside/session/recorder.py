@@ -4,6 +4,7 @@ Adding takes no lock and waits for nothing: an append to a deque, or an item of 
 """
 
 import contextlib
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -83,12 +84,20 @@ class Recorder:
         self.add_points = self.add_line = self.add_report = self.touch = _ignore
 
     def call_before_next(self, wake: Callable[[], None]) -> None:
-        """Call this once, before the next thing is taken in."""
+        """Call this once, before the next thing is taken in; who comes meanwhile waits for it."""
+        waking, is_awake = threading.RLock(), False
+
+        def wake_once() -> None:
+            nonlocal is_awake
+            with waking:
+                if not is_awake:
+                    is_awake = True
+                    self._listen()
+                    wake()
 
         def first(take: str) -> Callable[[Any], None]:
             def take_first(thing: Any) -> None:  # noqa: ANN401 - of four kinds
-                self._listen()
-                wake()
+                wake_once()
                 getattr(self, take)(thing)
 
             return take_first

@@ -40,7 +40,7 @@ _ENOUGH_FAILURES: Final = 8
 class Reporter:
     """The machinery of one run in this process; `Run` is its face.
 
-    `start`, `close` and `kill` are called by one thread; what the recorder takes in comes from any.
+    `start`, and what ends it, are called by one thread; what the recorder takes in comes from any.
     """
 
     def __init__(
@@ -114,18 +114,25 @@ class Reporter:
         self._pulse.stop()
         self.output.end()
 
-    def close(self, last: Sequence[RunReport]) -> None:
-        """Say these last things, and wait until all is delivered, within reason."""
+    def finish_errands(self) -> None:
+        """Wait for what is still found out about the run, within reason."""
         self.errands.finish(_ERRAND_SECONDS)
+
+    def say_last(self, last: Sequence[RunReport]) -> None:
+        """Say these last things, behind everything said before."""
         self._pulse.stop()
-        if self._is_asleep:  # a forked child that has said nothing
+        if not self._is_asleep:  # as a forked child is that has said nothing
+            self._put([*self._last_usage(), *last])
+            self._outbox.close()
+
+    def wait_delivered(self) -> None:
+        """Wait until all that was said is delivered, within reason; nothing more will be said."""
+        if self._is_asleep:
             return
-        self._put([*self._last_usage(), *last])
-        self._outbox.close()
         if self._delivery is not None and self._mode is Mode.ONLINE:
             self._adopt_children(self._delivery)
             self._wait_delivered(self._delivery)
-            courier.dismiss(self._location, self._run_id)
+            courier.dismiss(self._location, self.producer_id)
         elif self._mode is Mode.ONLINE and not self.is_child:
             self._warn_kept()
 
@@ -166,7 +173,9 @@ class Reporter:
         self._putting = threading.Lock()
         self._system, self._system_interval = None, 0.0
         self.recorder.clear()
+        # Another thread may have been about to use the locks of these.
         self.errands = Errands(self.complain)
+        self._pulse = Pulse(self._beat, self.complain)
         self._is_asleep = True
         self.recorder.call_before_next(self._wake_in_child)
 
@@ -178,7 +187,12 @@ class Reporter:
         self._pulse.start()
         utilities = sys.modules.get("multiprocessing.util")
         if utilities is not None:  # its processes end without the handlers of `atexit`
-            utilities.Finalize(None, self.close, args=((),), exitpriority=10)
+            utilities.Finalize(None, self._end_child, exitpriority=10)
+
+    def _end_child(self) -> None:
+        self.finish_errands()
+        self.say_last(())
+        self.wait_delivered()
 
     def _new_outbox(self, create: CreateRunRequest | None) -> Outbox:
         identity = Identity(

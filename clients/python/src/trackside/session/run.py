@@ -67,7 +67,7 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
         while it takes things. What is not delivered then is kept and sent by a later program.
         """
         if self._begin_end():
-            self._close(outcome_of(error))
+            self._end(error)
 
     @override
     def enter(self) -> "Run":
@@ -88,6 +88,7 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
         if self._begin_end():
             from trackside.client.in_thread import in_thread  # noqa: PLC0415 - imports asyncio
 
+            self._let_go()
             await in_thread(lambda: self._close(outcome_of(error)))
 
     # For this package.
@@ -103,8 +104,11 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
             self._control.obey(request)
 
     def end_with_program(self, error: BaseException | None) -> None:
-        """End the run: the program ends."""
-        self.finish(error)
+        """End the run: the program ends, and nothing else is done any more by its thread."""
+        if self._ending.take_up():
+            self._end(error)
+        else:
+            self._wait_killed()
 
     def before_fork(self) -> None:
         """Note that a process is about to be forked off."""
@@ -119,28 +123,53 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
             self._reporter.become_child()
 
     def _begin_end(self) -> bool:
-        """Let go of the program; say whether it is for the caller to close the run."""
-        if not self._ending.begin():
-            if self._control is not None:
-                self._control.wait_killed()
-            return False
+        """Say whether it is for the caller to end the run."""
+        if self._ending.begin():
+            return True
+        self._wait_killed()
+        return False
+
+    def _wait_killed(self) -> None:
+        if self._control is not None:
+            self._control.wait_killed()
+
+    def _end(self, error: BaseException | None) -> None:
+        try:
+            self._let_go()
+        finally:
+            self._close(outcome_of(error))
+
+    def _let_go(self) -> None:
+        """Leave the program as it was before."""
         open_runs.discard(self)
         self.untap_logging()
-        return True
 
     def _close(self, outcome: Outcome) -> None:
         if self._reporter is not None:
             try:
-                self._reporter.stop_capture()
-                self._reporter.close(self._last_reports(outcome, self._reporter))
+                self._say_end(outcome, self._reporter)
+                self._reporter.wait_delivered()
             except Exception as failure:  # noqa: BLE001 - the program's own end is what counts
                 self.complain(f"{type(failure).__name__}: {failure}")
         self._recorder.mute()
 
+    def _say_end(self, outcome: Outcome, reporter: Reporter) -> None:
+        """Wait for what comes before the end, and say the end: also if a wait is interrupted."""
+        last: list[RunReport] = []
+        try:
+            try:
+                reporter.stop_capture()
+                if self._control is not None and not reporter.is_child:
+                    self._control.end_stopped()
+            finally:
+                last = self._last_reports(outcome, reporter)
+                reporter.finish_errands()
+        finally:
+            reporter.say_last(last)
+
     def _last_reports(self, outcome: Outcome, reporter: Reporter) -> list[RunReport]:
         if reporter.is_child or self._control is None:
             return []
-        self._control.end_stopped()
         outcome = self._control.outcome_of(outcome)
         mask = reporter.masker.text
         reports: list[RunReport] = []

@@ -166,11 +166,10 @@ def _open(
     for report in first:
         report.time.FromNanoseconds(now)
     reporter.say(first)
-    is_first = open_runs.newest is None
-    open_runs.add(run)
+    is_only = open_runs.add(run)
     if capture:
         run.tap_logging()
-        if is_first:  # the output of a process can go to one run only
+        if is_only:  # the output of a process can go to one run only
             reporter.capture()
     reporter.start(run.obey)
     # The launcher of a launched run knows better what environment it gave.

@@ -100,8 +100,12 @@ class SpoolFolder:
         """Make the folder, readable by its owner alone."""
         run = self.path.parent
         run.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (run.parent, run, self.path):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        run.parent.mkdir(mode=0o700, exist_ok=True)
+        while True:
+            run.mkdir(mode=0o700, exist_ok=True)
+            # A process that has delivered the last spool of the run may just remove its folder.
+            with contextlib.suppress(FileNotFoundError):
+                return self.path.mkdir(mode=0o700, exist_ok=True)
 
     def segments(self) -> list[int]:
         """Return the numbers of the segments there are, in order."""
@@ -226,8 +230,11 @@ class SpoolFolder:
             self.sync_names()
 
     def has_writer(self) -> bool:
-        """Say whether the process that writes it lives, on this machine."""
-        lock = self.lock_for_writing()
+        """Say whether the process that writes it lives, on this machine.
+
+        Any number of processes may ask at once, and none takes another one for the writer.
+        """
+        lock = self._lock_of_writer(shared=True)
         if lock is not None:
             lock.release()
         return lock is None
@@ -237,8 +244,11 @@ class SpoolFolder:
 
         Of a copy that of the original, while that is there: its writer may be alive.
         """
+        return self._lock_of_writer(shared=False)
+
+    def _lock_of_writer(self, *, shared: bool) -> FileLock | None:
         original = original_of(self.path, self._writer)
-        return FileLock.take((original or self.path) / _WRITER)
+        return FileLock.take((original or self.path) / _WRITER, shared=shared)
 
     def note_writer(self) -> None:
         """Note where this is, by which copies are known. To be called with the writer's lock."""

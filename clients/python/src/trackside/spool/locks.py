@@ -16,18 +16,27 @@ class FileLock:
         _HELD.add(self)
 
     @classmethod
-    def take(cls, path: Path) -> "FileLock | None":
-        """Lock the file, made if need be; None when it is locked or cannot be."""
+    def take(cls, path: Path, *, shared: bool = False) -> "FileLock | None":
+        """Lock the file, made if need be; None when it is locked or cannot be.
+
+        Args:
+            path: The file.
+            shared: Whether others may have such a lock too: to see that nobody has the other one.
+        """
+        how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
         try:
-            descriptor = _open(path)
+            descriptor, opened = _open(path)
         except OSError:
             return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, how)
+            # Who had it before may have removed the file, which says nothing any more then.
+            if os.path.samestat(os.fstat(descriptor), opened.stat()):
+                return cls(descriptor)
         except OSError:
-            os.close(descriptor)
-            return None
-        return cls(descriptor)
+            pass
+        os.close(descriptor)
+        return None
 
     def release(self) -> None:
         """Let others have it."""
@@ -42,14 +51,16 @@ class FileLock:
             lock.release()
 
 
-def _open(path: Path) -> int:
+def _open(path: Path) -> tuple[int, Path]:
+    """Return what is locked, opened, and where that is."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), path
     except OSError as error:
         if error.errno not in _NOT_WRITABLE:
             raise
     # Whoever may only read, as on a medium that was put away, locks what there is.
-    return os.open(path if path.exists() else path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    there = path if path.exists() else path.parent
+    return os.open(there, os.O_RDONLY | os.O_CLOEXEC), there
 
 
 _NOT_WRITABLE: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})

@@ -1,4 +1,6 @@
 import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -8,6 +10,7 @@ from support.command_line import Command
 from support.example_runs import failed_child
 from support.scripted_server import HangUntilCancelled, Refused, ScriptedServer
 from trackside.cli import follow
+from trackside.cli.end_of_run import EndOfRun
 from trackside_protos.live.v1.live_service_pb2 import WatchLiveResponse
 from trackside_protos.logs.v1.log_entry_pb2 import LogBlock, LogEntry
 from trackside_protos.logs.v1.logs_service_pb2 import WatchLogsResponse
@@ -34,12 +37,14 @@ def _live(
     state: RunState.ValueType, *messages: str, exit_code: int | None = None
 ) -> WatchLiveResponse:
     run = Run(state=state, exit_code=exit_code, sealed=exit_code is not None)
-    block = LogBlock(first_sequence=1, entries=[LogEntry(message=text) for text in messages])
     return WatchLiveResponse(
-        run=WatchRunResponse(changes=[RunChange(run=run)]),
-        logs=WatchLogsResponse(blocks=[block] if messages else []),
-        cursor="c",
+        run=WatchRunResponse(changes=[RunChange(run=run)]), logs=_logs(*messages), cursor="c"
     )
+
+
+def _logs(*messages: str) -> WatchLogsResponse:
+    block = LogBlock(first_sequence=1, entries=[LogEntry(message=text) for text in messages])
+    return WatchLogsResponse(blocks=[block] if messages else [])
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +68,29 @@ def test_a_followed_run_writes_its_output_and_gives_its_exit_code(command: Comma
         "RUNNING",
         "FAILED exit 3",
     ]
+
+
+def test_what_a_run_has_said_is_written_also_when_its_seal_came_before(
+    command: Command, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_looked = threading.Event()
+    is_over = EndOfRun.is_over
+
+    def look(end: EndOfRun, run: Run, *, told_all: bool) -> bool:
+        over = is_over(end, run, told_all=told_all)
+        if run.sealed:
+            has_looked.set()
+        return over
+
+    def seal_first(_: object) -> Iterator[WatchLiveResponse]:
+        yield _live(RunState.RUN_STATE_COMPLETED, exit_code=0)
+        has_looked.wait(60)
+        yield WatchLiveResponse(logs=_logs("the end"), cursor="c")
+
+    monkeypatch.setattr(EndOfRun, "is_over", look)
+    server.answers["WatchLive"] = seal_first
+
+    assert command("run", "seq", "1000000").out == "the end\n"
 
 
 def test_a_command_with_options_needs_no_dashes(command: Command, server: ScriptedServer) -> None:
@@ -154,12 +182,10 @@ def test_a_sweep_tells_of_each_child(command: Command, server: ScriptedServer) -
         children=Children(total_count=1),
     )
     server.answers["WatchRuns"] = [
-        WatchRunsResponse(changes=[RunListChange(run=failed_child())], cursor="c")
-    ]
-    server.answers["WatchRun"] = [
-        WatchRunResponse(changes=[RunChange(run=parent)], cursor="c"),
+        WatchRunsResponse(changes=[RunListChange(run=failed_child())], cursor="c"),
         HangUntilCancelled(),
     ]
+    server.answers["WatchRun"] = WatchRunResponse(changes=[RunChange(run=parent)], cursor="c")
 
     done = command("run", "--sweep", "epsilon=0.5", "fit", "{epsilon}")
 
