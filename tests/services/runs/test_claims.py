@@ -20,8 +20,9 @@ from support.runs import (
 )
 from trackside_journal import fanout
 from trackside_protos.runners.v1 import runners_service_pb2
-from trackside_protos.runs.v1 import run_state_pb2
+from trackside_protos.runs.v1 import run_state_pb2, runs_service_pb2
 from trackside_runs import runners_servicer
+from trackside_runs.claims import Connected, Outlook
 from trackside_runs.errors import AgentReplacedError
 from trackside_runs.storage.fact_tables import ASSIGNMENT
 from trackside_serving.calls import Call
@@ -164,6 +165,31 @@ async def test_an_assignment_is_given_again_until_it_is_stored(cluster: Cluster)
         assert await agent.given() == [other.run_id]
 
 
+async def test_a_run_that_is_deleted_while_it_is_handed_over_is_left_out(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await server.create(launched())
+    news = server.application._runners._news
+    look = news._look
+    deleted: list[str] = []
+
+    async def look_and_lose(connected: Connected) -> Outlook:
+        outlook = await look(connected)
+        if outlook.unstored and not deleted:
+            await server.kill(run.run_id)
+            await server.force_end(run.run_id)
+            await server.call("DeleteRun", runs_service_pb2.DeleteRunRequest(run_id=run.run_id))
+            deleted.append(run.run_id)
+        return outlook
+
+    monkeypatch.setattr(news, "_look", look_and_lose)
+    async with server.connect() as agent:
+        await agent.until(lambda: bool(deleted))
+        other = await server.create(launched())
+
+        assert await agent.given() == [other.run_id]
+
+
 async def test_a_later_connection_takes_the_agents_id_over(cluster: Cluster) -> None:
     async with cluster.one.connect() as first:
         await first.welcomed()
@@ -209,6 +235,7 @@ async def test_runners_are_listed_with_their_leases(cluster: Cluster) -> None:
 
 
 async def test_a_renewal_keeps_the_lease(server: Server) -> None:
+    server.clock.stand_still()
     async with server.connect() as agent:
         await agent.welcomed()
         server.clock.advance(25)
