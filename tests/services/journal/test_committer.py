@@ -32,7 +32,7 @@ class BlockedApplier(EntryApplier):
         self, connection: Connection, tickets: Sequence[Ticket[EntryBatch]]
     ) -> Settled[EntryBatch]:
         self.entered.set()
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(100)
         return EntryApplier.apply(self, connection, tickets)
 
 
