@@ -175,7 +175,11 @@ class Server:
         caller: Caller = ANN,
         **fields: Any,
     ) -> Run:
-        """Create a run that reports by itself, or the one that is given."""
+        """Create a run that reports by itself, or the one that is given.
+
+        It is a moment younger than those before, however quick the machine.
+        """
+        self.clock.advance(0.001)
         request = runs_service_pb2.CreateRunRequest(run=run or Run(**fields))
         if not request.run.is_parent and not request.run.HasField("launch"):
             request.producer_id = producer_id
@@ -392,6 +396,19 @@ class ListWatcher(_Following):
 
     async def caught_up(self) -> None:
         await self.until(lambda: self.has_caught_up)
+
+    async def is_the_list(self, server: Server, filter_: str) -> None:
+        """Wait until it has shown what the list shows, in which time alone may change runs."""
+        while True:
+            listed = await server.runs(filter_, page_size=100)
+            if sequences(self.members.values()) == sequences(listed):
+                return
+            await asyncio.sleep(0.002)
+
+
+def sequences(runs: Iterable[Run]) -> dict[str, int]:
+    """Return which runs there are, and how far each has got."""
+    return {run.run_id: run.sequence for run in runs}
 
 
 class Agent(_Following):

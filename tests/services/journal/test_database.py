@@ -307,7 +307,7 @@ class TestPostgresql:
                 connection.execute(text("select pg_backend_pid()")).scalar_one()
             )
             server.kill()
-            backend.wait(10)  # it notices by itself, and could still commit before it does
+            backend.wait(60)  # it notices by itself, and could still commit before it does
 
         with pytest.raises(StoreUnavailableError):
             write(database, 1, then=kill)
@@ -322,7 +322,7 @@ class TestPostgresql:
 
         def end(connection: Connection) -> None:
             pid = connection.execute(text("select pg_backend_pid()")).scalar_one()
-            value(other, f"select pg_terminate_backend({pid}, 5000)")
+            value(other, f"select pg_terminate_backend({pid}, 25000)")
 
         with pytest.raises(StoreUnavailableError):
             write(database, 1, then=end)

@@ -173,12 +173,12 @@ async def test_a_watch_ends_when_its_caller_may_not_see_the_run_any_more(logs: L
             await tasks[0]
 
 
-async def test_a_watch_ends_within_a_tick_when_the_server_goes_down(logs: Logs) -> None:
+async def test_a_watch_ends_when_the_server_goes_down(logs: Logs) -> None:
     watcher = Watcher(logs, watch_request())
     async with following(watcher) as tasks:
         await until(lambda: watcher.caught_up)
         watcher.call.draining.set()
-        await asyncio.wait_for(tasks[0], 2)
+        await tasks[0]
 
 
 async def test_a_watch_of_an_unseen_run_is_not_found(logs: Logs) -> None:

@@ -180,13 +180,17 @@ async def test_more_runs_than_wait_in_memory_are_found_in_the_store(
     await until(lambda: all(run_id in metrics.directory.figures for run_id in run_ids))
 
 
-async def test_the_figures_of_a_sealed_run_do_not_wait(metrics: Metrics) -> None:
+async def test_the_figures_of_a_sealed_run_do_not_wait(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reporter = metrics.service.figures
+    now = reporter._clock()
+    monkeypatch.setattr(reporter, "_clock", lambda: now)  # however long it takes
     await metrics.append([make_batch(1, [make_block("a", [1.0])])])
     await until(lambda: RUN_ID in reporter._remembered)
     reporter._remembered[RUN_ID].first_told -= 3600  # as if it were at work for an hour
     await metrics.append([make_batch(2, [make_block("a", [2.0], first_step=1)])])
-    waits = reporter._due[RUN_ID] - reporter._clock()
+    waits = reporter._due[RUN_ID] - now
 
     await metrics.seal()
 

@@ -138,10 +138,7 @@ async def test_the_present_list_and_its_changes_are_the_list(cluster: Cluster) -
     filter_ = "tag:a (state=COMPLETED OR state=RUNNING)"
     async with cluster.other.watch_list(filter_) as watcher:
         await churning
-        wanted = {
-            run.run_id: run.sequence for run in await cluster.one.runs(filter_, page_size=100)
-        }
-        await until(lambda: {i: run.sequence for i, run in watcher.members.items()} == wanted)
+        await watcher.is_the_list(cluster.one, filter_)
 
 
 async def test_what_the_present_list_has_is_not_told_again(server: Server) -> None:

@@ -17,7 +17,6 @@ from support.runs import (
     new_run_id,
     state,
     task,
-    until,
 )
 from trackside_protos.runs.v1 import run_pb2, runs_service_pb2
 from trackside_serving.errors import (
@@ -87,8 +86,7 @@ async def test_a_watch_of_a_filter_shows_what_the_list_shows(server: Server, fil
     async with server.watch_list(filter_) as watcher:
         await watcher.caught_up()
         await zoo(server)
-        wanted = {run.run_id: run.sequence for run in await server.runs(filter_, page_size=100)}
-        await until(lambda: {i: run.sequence for i, run in watcher.members.items()} == wanted)
+        await watcher.is_the_list(server, filter_)
 
 
 async def test_pages_hold_every_run_once(server: Server) -> None:

@@ -174,7 +174,7 @@ async def test_a_stream_with_nothing_to_say_is_not_slow() -> None:
 async def test_a_silent_conversation_is_ended() -> None:
     gate = Gate()
 
-    async with served(RunsServiceWith({"ReportRun": gate.listen}), stream_idle_after=0.3) as s:
+    async with served(RunsServiceWith({"ReportRun": gate.listen}), stream_idle_after=2) as s:
         call = s.converse(REPORT)(metadata=bearer())
         await call.write(b"")
         assert await call.read() == b""

@@ -230,16 +230,13 @@ async def test_going_down_ends_everything_with_its_cursor() -> None:
         await willing.read()
         unwilling = s.stream("/trackside.runs.v1.RunsService/WatchRuns")(b"", metadata=bearer())
         await unwilling.read()
-        began = time.monotonic()
         await s.server.drain_and_stop(grace=0.2)
-        took = time.monotonic() - began
         second = await health_in(health)
         errors = [await error_of(call) for call in (willing, unwilling, health)]
 
     assert (first.status, second.status) == (SERVING, NOT_SERVING)
     assert [told(error) for error in errors] == [GOING_DOWN] * 3
     assert [info_in(e).metadata.get("cursor") for e in errors[:2]] == ["cursor-9", "cursor-9"]
-    assert took < 3
 
 
 async def test_a_server_that_goes_down_answers_what_is_under_way_and_refuses_the_rest() -> None:

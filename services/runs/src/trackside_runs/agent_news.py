@@ -65,7 +65,7 @@ class AgentNews:
         for run_id in outlook.unstored:
             if run_id not in handed.runs:
                 handed.runs.add(run_id)
-                messages.append(await self._assignment(run_id))
+                messages += await self._assignment(run_id)
         asked = [(self._command, one) for one in outlook.requests]
         asked += [(self._deletion, one) for one in outlook.deletions]
         for ask, (run_id, request_id) in asked:
@@ -86,9 +86,10 @@ class AgentNews:
     async def _look(self, connected: Connected) -> Outlook:
         return await self._database.read(lambda database: claims.look(database, connected))
 
-    async def _assignment(self, run_id: str) -> Message:
+    async def _assignment(self, run_id: str) -> list[Message]:
         run = await self._database.read(lambda connection: queries.assigned_run(connection, run_id))
-        assert run is not None  # an assignment goes with its run
+        if run is None:
+            return []  # it was ended by force and deleted meanwhile
         token = self._signer.mint(
             Caller(
                 subject=f"run-{run_id}",
@@ -97,7 +98,7 @@ class AgentNews:
             ),
             _REPORTER_TOKEN_LIFE,
         )
-        return ConnectResponse(assignment=Assignment(run=run, reporter_token=token))
+        return [ConnectResponse(assignment=Assignment(run=run, reporter_token=token))]
 
     async def _command(self, run_id: str, request_id: str) -> list[Message]:
         request = await self._database.read(

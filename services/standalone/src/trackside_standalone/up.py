@@ -1,11 +1,14 @@
 """`trackside up` from start to end: server, agent, and what is said on the way."""
 
 import asyncio
+import contextlib
 import logging
 import sys
+import threading
+from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from trackside_serving import process
 from trackside_serving.log import configure_log
@@ -26,6 +29,7 @@ AGENT_END_SECONDS: Final = 4.0
 
 _LOG_BYTES: Final = 8 << 20
 _logger: Final = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def run(listen: str | None) -> int:
@@ -49,16 +53,14 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
         _say(*greeting.opening(assembly.server.address, assembly.home, log))
         agent = asyncio.create_task(_accompanied(assembly.home.path, assembly.server.address))
         await stop.wait()
-        await agent
-        _say("", "Ending; runs go on.")
-        await _alone(assembly.home.path)
+        await _alone(assembly.home.path, agent)
     finally:
         await assembly.close()
 
 
 async def _accompanied(home: Path, address: str) -> None:
     try:
-        companion: Companion = await asyncio.to_thread(summon, home, address)
+        companion: Companion = await _aside(summon, home, address)
     except (AgentNotStartedError, AgentNotStoppedError) as error:
         _logger.exception("the agent did not start")
         _say(f"  agent   none: {error}".rstrip())
@@ -67,12 +69,39 @@ async def _accompanied(home: Path, address: str) -> None:
     _say(*greeting.advice(address))
 
 
-async def _alone(home: Path) -> None:
-    """End the agent while the server still takes its last words."""
+async def _alone(home: Path, agent: "asyncio.Task[None]") -> None:
+    """End the agent, also one that is just coming, while the server still takes its last words."""
     try:
-        await asyncio.wait_for(asyncio.to_thread(dismiss, home), AGENT_END_SECONDS)
+        async with asyncio.timeout(AGENT_END_SECONDS):
+            await agent
+            _say("", "Ending; runs go on.")
+            await _aside(dismiss, home)
     except (AgentNotStoppedError, TimeoutError):
         _logger.warning("the agent was told to end and has not yet")
+
+
+async def _aside(work: Callable[..., T], *words: object) -> T:
+    """Return what blocking work returns, done in a thread that nobody waits for once left.
+
+    For the threads of the event loop the end of the process waits, however long they block.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def tell(settle: Callable[[Any], None], outcome: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(lambda: None if done.done() else settle(outcome))
+
+    def run() -> None:
+        try:
+            result = work(*words)
+        except Exception as error:  # noqa: BLE001 - it is raised where the result is awaited
+            tell(done.set_exception, error)
+        else:
+            tell(done.set_result, result)
+
+    threading.Thread(target=run, name="aside", daemon=True).start()
+    return await done
 
 
 def _log_file(path: Path) -> logging.Handler:
