@@ -64,6 +64,6 @@ def is_running(process_id: int) -> bool:
     """Say whether a process lives, and was not only left unnoticed by its parent."""
     try:
         facts = Path(f"/proc/{process_id}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # which of them is up to the moment
         return False
     return facts.rpartition(")")[2].split()[0] != "Z"
