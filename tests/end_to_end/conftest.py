@@ -1,4 +1,4 @@
-"""Installations in their deployed form, for the tests that need replicas."""
+"""Installations: a whole one that a module's tests share, and one in its deployed form."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,26 @@ import pytest
 
 from support.apart_installation import ApartInstallation
 from support.redis_server import RedisServer
+from support.whole_installation import WholeInstallation
+from trackside.client.connection import Connection
+from trackside.location import Location, read_token
 from trackside_agent import detached
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeInstallation]:
+    """Give a server with its agent to all tests of a module."""
+    installation = WholeInstallation(tmp_path_factory.mktemp("installation") / "home")
+    installation.start()
+    yield installation
+    assert installation.stop() == 0
+
+
+@pytest.fixture
+def connection(installation: WholeInstallation) -> Iterator[Connection]:
+    token = read_token(installation.home)
+    with Connection(Location(installation.address, token, installation.home)) as connection:
+        yield connection
 
 
 @pytest.fixture

@@ -16,7 +16,11 @@ from trackside_protos.runs.v1.run_state_pb2 import ConditionKind, RunState
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.slow, pytest.mark.timeout(180)]
 
-COUNTS = "for i in $(seq 40); do echo line $i; sleep 0.05; done; touch over; exit 7"
+COUNTS = """
+for i in $(seq 40); do echo line $i; sleep 0.05; done
+until [ -e go ]; do sleep 0.05; done
+echo line 41; touch over; exit 7
+"""
 
 
 @pytest.fixture
@@ -38,6 +42,7 @@ def test_stopped_agent_is_missed_and_tells_all_when_it_goes_on(
     with PlainClient(installation.address, token) as client:
         os.kill(agent, signal.SIGSTOP)
         try:
+            (tmp_path / "go").touch()
             eventually((tmp_path / "over").exists)
             missed = eventually(lambda: disconnected(client.run(run_id)))
         finally:
@@ -47,7 +52,7 @@ def test_stopped_agent_is_missed_and_tells_all_when_it_goes_on(
 
     assert missed.state == RunState.RUN_STATE_RUNNING
     assert (run.state, run.exit_code) == (RunState.RUN_STATE_FAILED, 7)
-    assert lines == [f"line {number}" for number in range(1, 41)]
+    assert lines == [f"line {number}" for number in range(1, 42)]
     assert not disconnected(run)
 
 

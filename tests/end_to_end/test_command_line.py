@@ -2,26 +2,20 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support.eventually import eventually
+from support.instants import instant
 from support.whole_installation import WholeInstallation, done
 from trackside.cli.formats import listed, plain
 from trackside.client import listing
 from trackside.client.connection import Connection
 from trackside.location import Location, read_token
+from trackside_protos.runs.v1.run_pb2 import Run
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeInstallation]:
-    installation = WholeInstallation(tmp_path_factory.mktemp("installation") / "home")
-    installation.start()
-    yield installation
-    assert installation.stop() == 0
 
 
 def test_a_followed_run_shows_its_output_and_gives_its_exit_code(
@@ -162,11 +156,14 @@ def test_describe_gives_the_same_facts_as_the_api(installation: WholeInstallatio
     command = [sys.executable, "-c", _REPORTER]
     assert installation.command("run", "--name", "facts", *command).code == 0
     location = Location(installation.address, read_token(installation.home), installation.home)
+    with Connection(location) as connection:  # what its metrics have come to is known last
+        run_id = installation.command("get", "runs", "--tag", "facts", "-o", "name").out.strip()
+        eventually(lambda: is_complete(listing.get_run(connection, run_id)))
 
     described = json.loads(installation.command("describe", "facts", "-o", "json").out)
 
     with Connection(location) as connection:
-        run_id: str = described["run"]["runId"]
+        assert described["run"]["runId"] == run_id
         assert described["run"] == plain(listing.get_run(connection, run_id))
         assert described["tasks"] == listed(listing.list_tasks(connection, run_id))
         assert described["processes"] == listed(listing.list_processes(connection, run_id))
@@ -176,6 +173,10 @@ def test_describe_gives_the_same_facts_as_the_api(installation: WholeInstallatio
     assert [entry["message"] for entry in described["log"]] == ["said"]
     assert [{**entry, "sequence": "1", "late": False} for entry in said] == described["log"]
     assert [series["key"] for series in described["series"]] == ["loss"]
+
+
+def is_complete(run: Run) -> bool:
+    return run.sealed and bool(run.series_figures)
 
 
 def test_a_retried_order_starts_once(installation: WholeInstallation, tmp_path: Path) -> None:
@@ -301,7 +302,10 @@ def test_a_stop_that_is_not_heeded_is_escalated(installation: WholeInstallation)
     assert stopped.code == 0
     assert "escalated +" in stopped.out
     assert asked["result"] == "CONTROL_RESULT_ENDED"
-    assert asked["requestTime"] < asked["escalateTime"] <= asked["confirmTime"]
+    asked_at, escalated, confirmed = (
+        instant(asked[f"{step}Time"]) for step in ("request", "escalate", "confirm")
+    )
+    assert asked_at < escalated <= confirmed
 
 
 def test_a_run_that_takes_too_long_is_ended(installation: WholeInstallation) -> None:

@@ -30,14 +30,6 @@ TIMES: Final = 3
 CONNECTIONS: Final = 2
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeInstallation]:
-    installation = WholeInstallation(tmp_path_factory.mktemp("installation") / "home")
-    installation.start()
-    yield installation
-    assert installation.stop() == 0
-
-
 @pytest.fixture
 def clients(installation: WholeInstallation) -> Iterator[list[PlainClient]]:
     token = (installation.home / "token").read_text()
@@ -63,7 +55,8 @@ class Connection:
 
     def close(self) -> None:
         self._outgoing.put(None)
-        self._reader.join(20)
+        self._reader.join(60)
+        assert not self._reader.is_alive()
         assert self.failure is None
 
     def _read(self) -> None:

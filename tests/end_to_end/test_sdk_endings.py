@@ -68,7 +68,7 @@ def test_a_program_that_ends_without_a_word_has_crashed_with_all_it_said(
         for number in range(100):
             run.log(x=number)
             print(number, flush=True)
-        time.sleep(0.2)  # what was said in the last moment may be lost
+        time.sleep(1.5)  # what was said in the last moment may be lost
         {ending}
         """
     )
@@ -175,7 +175,7 @@ def test_what_a_full_spool_has_dropped_is_counted_and_shown_on_the_run(
         assert process.stdout is not None
         assert process.stdout.readline() == "said\n"
         installation.start()
-        _, errors = process.communicate("go on\n", timeout=60)
+        _, errors = process.communicate("go on\n", timeout=90)
 
     assert (process.returncode, errors) == (0, "")
     stored = runs.only("drops").sealed()

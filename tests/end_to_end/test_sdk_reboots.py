@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.eventually import eventually
+from support.folders import paths_below
 from support.machine import Machine
 from support.programs import Programs
 from support.stored_runs import StoredRun, StoredRuns
@@ -32,7 +33,8 @@ with trackside.start_run("outage", params={"minutes": 10}) as run:
             run.result(best_score=0.5, models_trained=minute)
             sys.exit(5)
 """
-AWAY_FROM, AWAY_UNTIL = 2, 10
+AWAY_FROM, AWAY_UNTIL, KILLED_AT = 2, 10, 20
+"""In minutes. What is on the disk may be a little behind what was said when it is killed."""
 
 
 @pytest.fixture
@@ -62,6 +64,8 @@ class Script:
         self._stop = stop
         self._process = self._programs.start(SCRIPT, arguments=[str(stop)], **more)
         self.minutes = 0
+        self.over = 0.0
+        """When it was known to have ended."""
 
     def reach(self, minute: int) -> None:
         """Return when this minute is over."""
@@ -79,7 +83,8 @@ class Script:
         self._reap()
 
     def _reap(self) -> None:
-        output, _ = self._process.communicate(timeout=40)
+        output, _ = self._process.communicate(timeout=90)
+        self.over = time.time()
         self.minutes += len(output.split())
 
 
@@ -95,8 +100,11 @@ def assert_everything_once_in_order_at_its_time(stored: StoredRun, minutes: int)
     assert seconds[:count] == list(range(count))
     assert seconds == list(range(len(seconds)))
     assert list(told.steps) == list(range(len(told.values)))
+    # Each was looked up just before it was reported, and the next one after that.
     for value, milliseconds in zip(told.values, told.times_millis, strict=True):
-        assert abs(value - milliseconds / 1000) < 0.1
+        assert value - 0.002 < milliseconds / 1000
+    for milliseconds, following in zip(told.times_millis, told.values[1:], strict=False):
+        assert milliseconds / 1000 < following + 0.002
     said = stored.messages("log")
     said = [each for each in said if each.startswith("said ")]
     assert said == [f"said {number}" for number in range(len(said))]
@@ -111,6 +119,11 @@ def assert_everything_once_in_order_at_its_time(stored: StoredRun, minutes: int)
     assert tasks == [f"minute {minute}" for minute in range(len(tasks))]
     assert len(tasks) >= minutes
     assert stored.changes
+
+
+def assert_ended_when_it_did(stored: StoredRun, script: Script) -> None:
+    ended = stored.run.end_time.ToNanoseconds() / 1e9
+    assert stored.series("told").points.values[-1] - 0.02 < ended < script.over
 
 
 def test_a_script_outlives_the_server_and_the_machine_loses_nothing_of_what_it_said(
@@ -134,9 +147,9 @@ def test_a_script_outlives_the_server_and_the_machine_loses_nothing_of_what_it_s
     assert stored.run.result.best_score == 0.5
     (minute,) = stored.run.scopes
     assert (minute.path, minute.completed_count) == ("minute", script.minutes - 1)
-    ended = stored.run.end_time.ToNanoseconds() / 1e9
-    assert abs(ended - stored.series("told").points.values[-1]) < 1
-    eventually(lambda: not list((installation.home / "spool").glob("*/*")))
+    assert_ended_when_it_did(stored, script)
+    spools = installation.home / "spool"
+    eventually(lambda: not [path for path in paths_below(spools) if "/" in path])
 
 
 def test_a_script_that_is_killed_while_all_is_away_has_crashed_with_all_it_said(
@@ -145,7 +158,7 @@ def test_a_script_that_is_killed_while_all_is_away_has_crashed_with_all_it_said(
     script = Script(installation, tmp_path / "stop")
     script.reach(AWAY_FROM)
     installation.kill()
-    script.reach(AWAY_UNTIL)
+    script.reach(KILLED_AT)
     script.kill()
     machine.go_down()
 
@@ -155,8 +168,7 @@ def test_a_script_that_is_killed_while_all_is_away_has_crashed_with_all_it_said(
     stored = stored_by(installation)
     assert stored.ending[:2] == ("FAILED", "CRASHED")
     assert_everything_once_in_order_at_its_time(stored, AWAY_UNTIL - 1)
-    ended = stored.run.end_time.ToNanoseconds() / 1e9
-    assert abs(ended - stored.series("told").points.values[-1]) < 1
+    assert_ended_when_it_did(stored, script)
 
 
 @pytest.mark.parametrize("when", ["after its end", "in its midst"])
@@ -171,8 +183,9 @@ def test_a_launched_script_is_known_to_its_end_after_the_machine_went_down(
     watched = runs.only("outage")
     eventually(lambda: len(watched.messages("stdout")) >= AWAY_FROM)
     installation.kill()
-    began, folder = time.monotonic(), installation.home / "agent" / "runs"
-    eventually(lambda: time.monotonic() - began > 0.8)
+    folder = installation.home / "agent" / "runs"
+    (output,) = folder.glob("*/runner/output")
+    eventually(lambda: f"{KILLED_AT}\n".encode() in output.read_bytes())
     if when == "after its end":
         stop.touch()
         eventually(lambda: list(folder.rglob("exit*")))
@@ -185,8 +198,8 @@ def test_a_launched_script_is_known_to_its_end_after_the_machine_went_down(
     is_whole = when == "after its end"
     assert stored.ending == (("FAILED", "EXIT_CODE", 5) if is_whole else ("FAILED", "CRASHED", 0))
     minutes = len(stored.messages("stdout"))
-    assert minutes >= AWAY_UNTIL - 1
-    assert_everything_once_in_order_at_its_time(stored, minutes if is_whole else minutes - 1)
+    assert minutes >= KILLED_AT
+    assert_everything_once_in_order_at_its_time(stored, minutes if is_whole else AWAY_UNTIL)
 
 
 def test_a_home_without_an_agent_is_synced_any_number_of_times_and_stored_once(
@@ -198,7 +211,7 @@ def test_a_home_without_an_agent_is_synced_any_number_of_times_and_stored_once(
     script = Script(installation, tmp_path / "stop", **away)
     script.reach(AWAY_FROM)
     installation.kill()
-    script.reach(AWAY_UNTIL)
+    script.reach(KILLED_AT)
     script.kill()
     machine.go_down()
     installation.prefix = machine.boot()

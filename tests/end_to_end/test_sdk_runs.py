@@ -57,7 +57,8 @@ with trackside.start_run(
     run.set_config({"o": {"name": "adamw"}})
     run.progress_message("Refitting")
     run.result(best_score=0.94, best_series="score", models_trained=5, alpha=0.5)
-print(*times[::1999])
+times.append(time.time())
+print(*times[:2], *times[-2:])
 """
 
 
@@ -90,14 +91,13 @@ def test_everything_that_was_reported_is_stored_once_and_in_order(
     ended = programs.run(TELLS_EVERYTHING)
 
     assert (ended.code, ended.errors) == (0, "in the task\n")
-    first, last = map(float, ended.output.split())
+    first, second, last, over = map(float, ended.output.split())
     stored = runs.only("everything").sealed()
     assert stored.values("loss") == [1 / (step + 1) for step in range(2000)]
     loss = stored.series("loss").points
     assert list(loss.steps) == list(range(2000))
-    assert [loss.times_millis[0], loss.times_millis[-1]] == pytest.approx(
-        [first * 1000, last * 1000], abs=2
-    )
+    assert first - 0.002 < loss.times_millis[0] / 1000 < second + 0.002
+    assert last - 0.002 < loss.times_millis[-1] / 1000 < over + 0.002
     assert [str(value) for value in stored.values("odd")] == ["nan", "inf"]
     scores = stored.handle.metrics("score")
     assert [(dict(s.context), list(s.points.values)) for s in scores] == [
@@ -322,7 +322,7 @@ def test_a_program_that_reports_its_own_run_is_killed_from_outside(
     ("name", "cleaning", "grace", "code"),
     [
         ("to be stopped", "pass", 30.0, -signal.SIGINT),
-        ("to be escalated", "time.sleep(1000)", 0.5, 137),
+        ("to be escalated", "time.sleep(1000)", 3.0, 137),
     ],
 )
 def test_a_program_that_reports_its_own_run_is_stopped_by_a_handle(
@@ -339,8 +339,8 @@ def test_a_program_that_reports_its_own_run_is_stopped_by_a_handle(
         with trackside.start_run({name!r}, capture=False) as run:
             task = run.task("open")
             run.flush()
-            print("up", flush=True)
             try:
+                print("up", flush=True)
                 time.sleep(1000)
             finally:
                 run.info("cleaning up")
@@ -352,7 +352,7 @@ def test_a_program_that_reports_its_own_run_is_stopped_by_a_handle(
 
     stopped = runs.only(name).handle.stop(grace=grace)
 
-    process.communicate(timeout=25)
+    process.communicate(timeout=60)
     assert (stopped.state, process.returncode) == ("TERMINATED", code)
     stored = runs.only(name).sealed()
     assert stored.ending[:2] == ("TERMINATED", "STOPPED")

@@ -10,7 +10,6 @@ import pytest
 
 from support.eventually import eventually
 from support.plain_client import PlainClient
-from support.private_server import free_port
 from support.whole_installation import WholeInstallation
 from trackside_protos.logs.v1.log_entry_pb2 import LogEntry
 from trackside_protos.runs.v1.run_pb2 import Run
@@ -36,7 +35,6 @@ PROGRAM: Final = textwrap.dedent("""
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[WholeInstallation]:
     installation = WholeInstallation(tmp_path / "home")
-    installation.address = f"127.0.0.1:{free_port()}"  # nobody answers there yet
     yield installation
     assert installation.stop() == 0
 

@@ -28,7 +28,8 @@ KILLS: Final = 20
 KILLS_AFTER_AN_ACKNOWLEDGEMENT: Final = 8
 """These come at once when the probe's acknowledgement has come; at least five must be asked for."""
 
-SOON: Final = 0.05
+SOON: Final = 0.5
+"""Mostly it is a few thousandths of a second, but a busy machine may let a process go late."""
 CHATTER: Final = Path(__file__).with_name("chatter.py")
 
 

@@ -26,9 +26,10 @@ def grpcurl_path() -> Path:
         go = shutil.which("go")
         if go is None:
             pytest.skip("grpcurl is not there, and without Go it cannot be built")
+        built_in = folder / f"by-{os.getpid()}"  # others may build it as well
         built = subprocess.run(  # noqa: S603 - a program of the machine
             [go, "install", f"{_MODULE}@{_VERSION}"],
-            env={**os.environ, "GOBIN": str(folder)},
+            env={**os.environ, "GOBIN": str(built_in)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -37,6 +38,8 @@ def grpcurl_path() -> Path:
         )
         if built.returncode:
             pytest.skip("grpcurl cannot be built: its module is not to be had here")
+        (built_in / program.name).replace(program)
+        built_in.rmdir()
     return program
 
 

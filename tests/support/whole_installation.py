@@ -1,21 +1,22 @@
 """A whole Trackside in processes of its own: `trackside up` in a fresh home, and commands to it."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from support.command_line import Done
 from support.eventually import eventually
+from support.private_server import LOOPBACK, free_port
 from trackside_agent import detached
 
 TRACKSIDE: Final = str(Path(sys.executable).with_name("trackside"))
-_LISTENS: Final = re.compile(r"listens at (\S+)")
+_LISTENS: Final = "listens at "
 
 
 class WholeInstallation:
@@ -27,7 +28,7 @@ class WholeInstallation:
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
         self._settings = settings
-        self.address = "127.0.0.1:0"
+        self.address = f"{LOOPBACK}:{free_port()}"
         self.prefix: Sequence[str] = ()
         """What stands before the command that starts the server."""
         self._up: subprocess.Popen[str] | None = None
@@ -41,15 +42,14 @@ class WholeInstallation:
         return kept | self._settings | ours
 
     def start(self) -> None:
-        """Start the server, at its address of before if there was one; returns when it listens."""
+        """Start the server, always at the same address; returns when it listens."""
         command = [*self.prefix, TRACKSIDE, "up", "--listen", self.address]
         self._up = subprocess.Popen(  # noqa: S603 - our own program
             command, env=self.environment, stdout=subprocess.PIPE, text=True
         )
         assert self._up.stdout is not None
         for line in self._up.stdout:
-            if found := _LISTENS.search(line):
-                self.address = found[1]
+            if _LISTENS in line:
                 return
         message = f"the server ended with {self._reap()}"
         raise AssertionError(message)
@@ -61,10 +61,14 @@ class WholeInstallation:
         self._reap()
 
     def kill_agent(self) -> None:
-        """Kill the agent as a crash would; the server stays."""
+        """Kill the agent as a crash would; the server stays.
+
+        Another one may already be waiting to take its place, if it was started twice.
+        """
         agent = eventually(lambda: detached.find_running(self.home))
-        os.kill(agent, signal.SIGKILL)
-        eventually(lambda: detached.find_running(self.home) is None)
+        with suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(agent, signal.SIGKILL)
+        eventually(lambda: detached.find_running(self.home) != agent)
 
     def start_agent(self) -> None:
         """Start the agent, unless the server has started it already."""

@@ -30,8 +30,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def agent(disk: Path, room: ControlRoom) -> Iterator[AgentProcess]:
+def agent(disk: Path, room: ControlRoom, tmp_path: Path) -> Iterator[AgentProcess]:
     agent = AgentProcess(disk / "home", room)
+    log = agent.home / "agent" / "agent.log"
+    log.parent.mkdir(parents=True)
+    log.symlink_to(tmp_path / "agent.log")  # there is always room for what is waited for
     yield agent
     agent.clean_up()
 

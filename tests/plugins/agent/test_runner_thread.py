@@ -43,6 +43,9 @@ class Leaver(Runner):
             await asyncio.sleep(600)
         self.left.cancel()
 
+    def note(self) -> None:
+        self.had_ended = True
+
     @override
     async def kill(self, handle: Handle) -> None:
         raise NotImplementedError
@@ -62,3 +65,16 @@ def test_runner_is_closed_when_all_that_it_does_has_ended() -> None:
     thread.stop()
 
     assert runner.had_ended
+
+
+def test_what_comes_when_the_thread_has_stopped_is_for_the_next_agent() -> None:
+    runner = Leaver()
+    thread = RunnerThread(runner)
+    thread.start()
+    thread.stop()
+
+    thread.call(runner.note)
+    thread.begin(lambda: runner.adopt({}, None))  # pyright: ignore[reportArgumentType] - not used
+
+    assert runner.left is None
+    assert not runner.had_ended

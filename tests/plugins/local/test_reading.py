@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from trackside_plugin_interface import (
     OutputPlace,
 )
 from trackside_runner_local import opening
-from trackside_runner_local.reading import DEEPEST
+from trackside_runner_local.reading import DEEPEST, THREADS
 from trackside_runner_local.runner import LocalRunner
 
 T = TypeVar("T")
@@ -323,6 +324,33 @@ def test_nothing_stays_open(tmp_path: Path, secret: Path) -> None:
         return len(os.listdir("/proc/self/fd")) - before  # noqa: PTH208 - counted only
 
     assert run(all_of_it()) == 0
+
+
+def test_what_was_given_up_all_at_once_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_text("a")
+    answers, read = threading.Event(), os.pread
+
+    def read_slowly(*arguments: Any) -> bytes:
+        answers.wait()
+        return read(*arguments)
+
+    async def give_up() -> int:
+        runner = LocalRunner(1)
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counted only
+        files = [await runner.open_output(place(tmp_path / "a")) for _ in range(THREADS)]
+        monkeypatch.setattr(os, "pread", read_slowly)
+        reads = [asyncio.ensure_future(file.read(0, 1)) for file in files]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownArgumentType, reportUnknownMemberType, reportUnknownVariableType] - files
+        await asyncio.wait(reads, timeout=0.01)
+        for each in reads:
+            each.cancel()
+        closing = asyncio.gather(*(file.close() for file in files))
+        answers.set()
+        await closing
+        return len(os.listdir("/proc/self/fd")) - before  # noqa: PTH208 - counted only
+
+    assert run(give_up()) == 0
 
 
 HANGS = """

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trackside_plugin_interface import Runner
@@ -42,15 +43,16 @@ class RunnerThread:
 
     def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let this go on until it is done or the thread is stopped."""
-        self.loop.call_soon_threadsafe(self._begin, work)
+        self.call(lambda: self._begin(work))
 
     def ask(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         """Let this go on, and return where its result will be; may be cancelled there."""
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def call(self, function: Callable[[], None]) -> None:
-        """Call a function on the loop."""
-        self.loop.call_soon_threadsafe(function)
+        """Call a function on the loop; nothing comes of it once that is closed."""
+        with suppress(RuntimeError):  # what is stored is done by the next agent
+            self.loop.call_soon_threadsafe(function)
 
     def stop(self) -> None:
         """Cancel everything, close the runner, and end the thread, unless the runner hangs."""

@@ -56,34 +56,50 @@ class LocalReader:
         """
         return await asyncio.wrap_future(self._begin(work))
 
+    async def let_go(self, close: Callable[[], None]) -> None:
+        """Close something in a thread, for which there is always room.
+
+        It may have to wait for a read that was given up, and many may be given up at once.
+        """
+        await asyncio.wrap_future(_started(close, after=_nothing))
+
     def _begin(self, work: Callable[[], T]) -> "Future[T]":
         if not self._room.acquire(blocking=False):
             message = "too many files are being read, or a disk does not answer"
             raise EngineUnavailableError(message)
-        future: Future[T] = Future()
-        # Not of a pool, whose threads the interpreter waits for before it ends.
-        thread = threading.Thread(target=self._run, args=(future, work), name="file", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the system has none to give
-            self._room.release()
-            raise
-        return future
-
-    def _run(self, future: "Future[T]", work: Callable[[], T]) -> None:
-        try:
-            if future.set_running_or_notify_cancel():
-                future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whoever waits is told, whatever it is
-            future.set_exception(error)
-        finally:
-            self._room.release()
+        return _started(work, after=self._room.release)
 
     def _opened(self, place: OutputPlace) -> "LocalFile | LocalFolder":
         descriptor = open_place(place.location, place.member)
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
             return LocalFolder(descriptor, self)
         return LocalFile(descriptor, self)
+
+
+def _started(work: Callable[[], T], *, after: Callable[[], None]) -> "Future[T]":
+    """Do something in a thread, and something else after it, and return what comes of it."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            if future.set_running_or_notify_cancel():
+                future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - whoever waits is told, whatever it is
+            future.set_exception(error)
+        finally:
+            after()
+
+    # Not of a pool, whose threads the interpreter waits for before it ends.
+    try:
+        threading.Thread(target=run, name="file", daemon=True).start()
+    except RuntimeError:  # the system has none to give
+        after()
+        raise
+    return future
+
+
+def _nothing() -> None:
+    """There is nothing to be done."""
 
 
 class LocalFile(OpenedFile):
@@ -112,7 +128,7 @@ class LocalFile(OpenedFile):
 
     @override
     async def close(self) -> None:
-        await self._reader.do(self.close_now)
+        await self._reader.let_go(self.close_now)
 
     def _read(self, offset: int, limit: int) -> bytes:
         with self._lock:
@@ -159,7 +175,7 @@ class LocalFolder(OpenedFolder):
 
     @override
     async def close(self) -> None:
-        await self._reader.do(self.close_now)
+        await self._reader.let_go(self.close_now)
 
     def _next(self, limit: int) -> Sequence[FolderFile]:
         with self._lock:
