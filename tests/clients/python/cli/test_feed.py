@@ -17,7 +17,7 @@ def _change(sequence: int) -> WatchRunResponse:
 
 
 def _next(feed: Feed) -> Event:
-    event = feed.next(10)
+    event = feed.next(60)
     assert event is not None
     return event
 
@@ -60,7 +60,7 @@ def test_closing_ends_the_threads(server: ScriptedServer, connection: Connection
     feed.close()
 
     for thread in started:
-        thread.join(10)
+        thread.join(60)
     assert started
     assert not any(thread.is_alive() for thread in started)
 

@@ -4,6 +4,7 @@ import grpc
 import pytest
 from rich.console import Console
 
+from support.eventually import eventually
 from support.example_runs import CHILD_ID, PARENT_ID, child, failed_child, parent, series
 from support.scripted_server import HangUntilCancelled, Refused, ScriptedServer
 from trackside.cli.live_model import Received
@@ -76,8 +77,7 @@ def test_a_sweep_is_drawn_with_its_children_and_their_lines(
     server.answers["WatchLogs"] = [_logs("from a child"), HangUntilCancelled()]
 
     def parent_ends(_: object) -> list[WatchRunResponse]:
-        while not server.requests["WatchLogs"]:
-            pass
+        eventually(lambda: server.requests["WatchLogs"])
         ended = _ended(parent())
         ended.children.total_count = 1  # of which the failed one was told of
         return [WatchRunResponse(changes=[RunChange(run=ended)], cursor="c")]

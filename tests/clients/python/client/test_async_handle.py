@@ -57,7 +57,7 @@ async def test_many_waits_go_on_beside_one_another(
 ) -> None:
     server.answers["WatchRun"] = becoming(ENDED)
 
-    waited = await asyncio.gather(*(handle.wait(timeout=20) for _ in range(12)))
+    waited = await asyncio.gather(*(handle.wait(timeout=60) for _ in range(12)))
 
     assert {each.state for each in waited} == {"TERMINATED"}
     assert handle.state == "TERMINATED"

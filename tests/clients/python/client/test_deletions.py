@@ -70,7 +70,7 @@ def test_the_word_of_the_agent_is_waited_for(server: ScriptedServer, handle: Run
         WatchRunsResponse(changes=[RunListChange(run=told)], cursor="c1")
     )
 
-    outcome = handle.delete_outputs("delete", timeout=10)
+    outcome = handle.delete_outputs("delete", timeout=60)
 
     assert outcome == OutputsDeletion(
         deleted_count=1,
@@ -174,7 +174,7 @@ async def test_both_are_there_for_asyncio(server: ScriptedServer, handle: RunHan
     server.answers["ListOutputs"] = ListOutputsResponse(outputs=[Output(path="model", exists=True)])
     asynchronous = AsyncRunHandle(handle)
 
-    whole = await asynchronous.delete_outputs("delete", timeout=10)
+    whole = await asynchronous.delete_outputs("delete", timeout=60)
     one = await (await asynchronous.outputs()).named("model").delete("delete")
 
     assert (whole.deleted_count, one.deleted_count) == (1, 1)

@@ -5,6 +5,7 @@ from typing import Any, cast
 import grpc
 import pytest
 
+from support.eventually import eventually
 from support.scripted_server import HangUntilCancelled, Refused, ScriptedServer
 from trackside.client.connection import Connection
 from trackside.client.errors import CallTimeoutError, ConflictError
@@ -89,19 +90,19 @@ def test_actions_are_words(server: ScriptedServer, handle: RunHandle) -> None:
 def test_wait_returns_when_the_work_is_over(server: ScriptedServer, handle: RunHandle) -> None:
     server.answers["WatchRun"] = _becoming(_COMPLETED)
 
-    assert handle.wait(timeout=10).state == "COMPLETED"
+    assert handle.wait(timeout=60).state == "COMPLETED"
 
 
 def test_an_idle_run_is_waited_for_no_longer(server: ScriptedServer, handle: RunHandle) -> None:
     server.answers["WatchRun"] = _becoming(_IDLE)
 
-    assert handle.wait(timeout=10).state == "IDLE"
+    assert handle.wait(timeout=60).state == "IDLE"
 
 
 def test_wait_until_a_state_goes_past_others(server: ScriptedServer, handle: RunHandle) -> None:
     server.answers["WatchRun"] = _becoming(_IDLE, _TERMINATED)
 
-    assert handle.wait(timeout=10, until="TERMINATED").state == "TERMINATED"
+    assert handle.wait(timeout=60, until="TERMINATED").state == "TERMINATED"
 
 
 def test_wait_until_a_state_that_can_no_longer_come_ends(
@@ -109,7 +110,7 @@ def test_wait_until_a_state_that_can_no_longer_come_ends(
 ) -> None:
     server.answers["WatchRun"] = _becoming(_COMPLETED)
 
-    assert handle.wait(timeout=10, until="IDLE").state == "COMPLETED"
+    assert handle.wait(timeout=60, until="IDLE").state == "COMPLETED"
 
 
 def test_a_run_that_is_over_already_is_not_watched(
@@ -133,8 +134,7 @@ def test_a_wait_outlives_the_server(server: ScriptedServer, handle: RunHandle) -
     server.scripts["WatchRun"] = [_becoming(), _becoming(_COMPLETED)]
     waiter = threading.Thread(target=handle.wait)
     waiter.start()
-    while not server.requests["WatchRun"]:
-        pass
+    eventually(lambda: server.requests["WatchRun"])
 
     server.stop()
     server.start()

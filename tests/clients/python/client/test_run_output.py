@@ -141,7 +141,7 @@ class TestReading:
         thread = threading.Thread(target=read)
         thread.start()
         handle.interrupt()
-        thread.join(20)
+        thread.join(60)
 
         assert not thread.is_alive()
         assert len(errors) == 1

@@ -121,7 +121,7 @@ def test_an_earlier_epoch_that_another_delivered_is_not_sent_again(
     before = Delivery(location)
     outbox = before.open(RUN, "agent-1", epoch=1)
     outbox.log(lines("a"))
-    assert before.flush(20)
+    assert before.flush(60)
     received = append_server.received_batches
 
     after = Delivery(location)

@@ -159,7 +159,7 @@ def test_a_crash_is_told_behind_what_the_machine_lost_and_the_server_has(
     first = Delivery(location)
     outbox = open_run(first)
     outbox.report([progress("1")])
-    assert first.flush(20)
+    assert first.flush(60)
     first.stop()
     segment = outbox.spool.folder.segment(1)
     on_disk = segment.read_bytes()

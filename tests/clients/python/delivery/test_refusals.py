@@ -180,7 +180,7 @@ def test_a_fenced_epoch_stops_that_producer_alone(
     other.close()
 
     assert delivery.wait(
-        lambda: [bool(shipment.given_up) for shipment in delivery.left()] == [True], 20
+        lambda: [bool(shipment.given_up) for shipment in delivery.left()] == [True], 60
     )
     assert len(warnings) == 1
 

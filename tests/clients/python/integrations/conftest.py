@@ -4,9 +4,9 @@ import pytest
 
 from support.append_server import AppendServer
 from support.programs import Programs
-from support.reporting import append_server
+from support.reporting import append_server, location, reporting
 
-__all__ = ["append_server"]
+__all__ = ["append_server", "location", "reporting"]
 
 ROOT = Path(__file__).parents[4]
 

@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,3 +93,25 @@ def test_files_and_folders_are_read_in_the_background(
     assert found["known"].fingerprint == "sha256:1"
     assert [found["missing"].fingerprint, found["odd"].fingerprint] == ["", ""]
     assert sum("has no fingerprint" in message for message in stored.messages) == 2
+
+
+@pytest.mark.usefixtures("reporting")
+def test_what_is_said_of_a_data_set_while_it_is_read_stands(
+    append_server: AppendServer, tmp_path: Path
+) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text("1,2\n")
+
+    with trackside.start_run(capture=False) as run:
+        assert run._reporter is not None
+        is_said = threading.Event()
+
+        def wait() -> None:
+            is_said.wait()
+
+        run._reporter.errands.add(wait)
+        run.dataset("table", table)
+        run.dataset("table", table, fingerprint="sha256:1")
+        is_said.set()
+
+    assert datasets(append_server.only_run())["table"].fingerprint == "sha256:1"

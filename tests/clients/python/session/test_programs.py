@@ -121,6 +121,6 @@ def test_a_program_that_goes_on_after_the_first_signal_ends_with_a_later_one(
         process.terminate()
         return process.poll() is not None
 
-    eventually(ended, within=20)
+    eventually(ended)
     process.communicate()
     assert process.returncode == -signal.SIGTERM

@@ -4,10 +4,13 @@ import time
 import pytest
 
 from support.append_server import AppendServer, StoredRun
+from support.eventually import eventually
 from support.programs import Programs
 from trackside.delivery.leftovers import deliver_spools
 from trackside.location import Location, discover
 from trackside.spool.folder import spools
+from trackside.spool.frames import Service
+from trackside.spool.reader import SpoolReader
 from trackside_protos.runs.v1.run_state_pb2 import RunState, StateReason
 
 pytestmark = pytest.mark.processes
@@ -20,6 +23,14 @@ def last_state(stored: StoredRun) -> tuple[int, int, int]:
 
 def is_closed(server: AppendServer) -> bool:
     return any(stored.producers_closed for stored in server.runs.values())
+
+
+def points_in_spools(location: Location) -> int:
+    return sum(
+        frame.items
+        for folder in spools(location.home)
+        for frame in SpoolReader(folder, Service.METRICS).read()
+    )
 
 
 def test_without_a_server_a_program_ends_as_ever_with_one_warning(
@@ -40,7 +51,7 @@ def test_without_a_server_a_program_ends_as_ever_with_one_warning(
     )
 
     assert ended.code == 5
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30  # as long as it waits for a server that takes things
     assert len(ended.errors.splitlines()) == 1
     assert "`trackside sync`" in ended.errors
     append_server.start()
@@ -104,6 +115,7 @@ def test_a_program_that_is_killed_loses_at_most_its_last_moment(
     said = 0
     while said < 500:
         said = int(process.stdout.readline())
+    eventually(lambda: points_in_spools(location) >= said)
     process.kill()
     process.communicate()
     append_server.start()
@@ -116,7 +128,7 @@ def test_a_program_that_is_killed_loses_at_most_its_last_moment(
     count = len(stored.values("x"))
     assert stored.values("x") == [float(number) for number in range(count)]
     assert stored.messages[:count] == [str(number) for number in range(count)]
-    assert count > 400
+    assert count >= said
     assert last_state(stored)[:2] == (RunState.RUN_STATE_FAILED, StateReason.STATE_REASON_CRASHED)
     assert [bool(report.delivered) for report in reports] == [True, False]
     assert not list(spools(location.home))

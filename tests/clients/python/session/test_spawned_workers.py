@@ -43,11 +43,12 @@ def test_workers_that_are_given_the_run_report_to_it(
         "import runpy, sys; sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')",
         arguments=[str(program), method],
     )
-    output, errors = process.communicate(timeout=50)
+    output, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (0, "")
-    append_server.wait_for(lambda: len(append_server.only_run().values("square")) == 11)
     stored = append_server.only_run()
+    append_server.wait_for(lambda: len(stored.values("square")) == 11)
+    append_server.wait_for(lambda: [e.stream for e in stored.entries].count("log") == 12)
     assert sorted(stored.values("square")) == [number**2 for number in range(11)]
     said = {e.message: dict(e.context) for e in stored.entries if e.stream == "log"}
     assert said["worker 3"] == {"part": "1", "number": "3"}

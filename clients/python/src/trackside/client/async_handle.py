@@ -1,7 +1,7 @@
 """The asynchronous face of the handle: each call is one of the handle, in a thread of its own."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -172,8 +172,9 @@ class AsyncRunHandle:
 
     async def children(self) -> AsyncIterator["AsyncRunHandle"]:
         """Yield the children of a parent in order of creation."""
-        async for child in self._each(RunHandle.children):
-            yield AsyncRunHandle(child)
+        async with aclosing(self._each(RunHandle.children)) as children:
+            async for child in children:
+                yield AsyncRunHandle(child)
 
     async def _ask(self, act: Callable[[RunHandle], Result]) -> Result:
         handle = self._handle.copy()  # each call is interrupted by itself
@@ -208,5 +209,6 @@ async def list_async_runs(
     found = each_in_thread(
         lambda: list_runs(filter_text, order_by=order_by, limit=limit, connection=connection)
     )
-    async for handle in found:
-        yield AsyncRunHandle(handle)
+    async with aclosing(found):
+        async for handle in found:
+            yield AsyncRunHandle(handle)

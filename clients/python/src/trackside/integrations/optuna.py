@@ -49,6 +49,10 @@ class TracksideCallback:
         if state == "FAIL":
             run.warning(f"trial {trial.number} failed", trial=trial.number)
         elif state == "COMPLETE" and len(study.directions) == 1:
+            self._tell_best(run, study)
+
+    def _tell_best(self, run: Run, study: Any) -> None:  # noqa: ANN401 - see above
+        with self._lock:  # what was the best a moment ago must not be told last
             best = study.best_trial
             run.result(
                 best_score=best.value,

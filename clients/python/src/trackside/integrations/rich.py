@@ -61,7 +61,7 @@ class Progress(progress.Progress):
     @override
     def stop(self) -> None:
         super().stop()
-        for task_id, scope in self._scopes.items():
+        for task_id, scope in list(self._scopes.items()):  # another thread may add a bar
             self._follow(task_id)  # a thread of rich moves bars up to the end
             scope.end()
 

@@ -66,11 +66,12 @@ class Description(Speaker):
         dirty: bool = False,
     ) -> None:
         """Say what code this is, where it is not what git says of the program's folder."""
-        self._has_source = True
         source = Source(
             repository=repository, revision=revision, commit=commit, path=path, dirty=dirty
         )
-        self._report(RunReport(provenance=Provenance(source=source)))
+        with self._telling:
+            self._has_source = True
+            self._report(RunReport(provenance=Provenance(source=source)))
 
     def set_config(self, config: Mapping[str, Any]) -> None:
         """Set the resolved configuration, of any depth; replaces what was set before."""
@@ -109,9 +110,10 @@ class Description(Speaker):
         if with_environment:
             about.environment.update(provenance.environment())
         source = provenance.source(self._reporter.masker.text)
-        if source is not None and not self._has_source:
-            about.source.CopyFrom(source)
-        self._report(RunReport(provenance=about))
+        with self._telling:
+            if source is not None and not self._has_source:
+                about.source.CopyFrom(source)
+            self._report(RunReport(provenance=about))
 
     def know_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Note what the parameters are: this program has set them."""

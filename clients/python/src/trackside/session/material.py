@@ -58,12 +58,11 @@ class Material(Speaker):
         dataset.location = location or dataset.location
         if row_count is not None:
             dataset.row_count = row_count
-        self._datasets[name] = dataset
-        self._report_datasets()
+        with self._telling:
+            self._datasets[name] = dataset
+            self._report_datasets()
         if path is not None and not fingerprint and self._reporter is not None:
-            read = Dataset()
-            read.CopyFrom(dataset)
-            self._reporter.errands.add(lambda: self._read_dataset(name, read, path))
+            self._reporter.errands.add(lambda: self._read_dataset(name, dataset, path))
 
     def output(
         self,
@@ -108,10 +107,14 @@ class Material(Speaker):
             output.compressed_bytes = contents.compressed_bytes
         self._report(RunReport(output=output))
 
-    def _read_dataset(self, name: str, dataset: Dataset, path: Path) -> None:
-        self._try_to_describe(dataset, lambda: describe_path(dataset, path))
-        self._datasets[name] = dataset
-        self._report_datasets()
+    def _read_dataset(self, name: str, said: Dataset, path: Path) -> None:
+        read = Dataset()
+        read.CopyFrom(said)
+        self._try_to_describe(read, lambda: describe_path(read, path))
+        with self._telling:
+            if self._datasets[name] is said:  # nothing else was said of it since
+                self._datasets[name] = read
+                self._report_datasets()
 
     def _try_to_describe(self, dataset: Dataset, describe: Callable[[], None]) -> None:
         try:
@@ -120,5 +123,4 @@ class Material(Speaker):
             self.complain(f"the data set {dataset.name!r} has no fingerprint: {error}")
 
     def _report_datasets(self) -> None:
-        known = list(self._datasets.values())  # the thread of the errands may add one
-        self._report(RunReport(provenance=Provenance(datasets=known)))
+        self._report(RunReport(provenance=Provenance(datasets=self._datasets.values())))

@@ -1,5 +1,6 @@
 """One run, as the program that it is sees it."""
 
+import threading
 from time import time_ns
 from types import TracebackType
 
@@ -117,8 +118,10 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
 
     def after_fork_in_child(self) -> None:
         """Go on as a producer of one's own, which does not end the run."""
+        # Another thread may have used the locks of the parent at this moment.
+        self._telling = threading.RLock()
         if not self._ending.has_begun:
-            self._ending = Ending()  # another thread may have used the other one at this moment
+            self._ending = Ending()
         if self._reporter is not None:
             self._reporter.become_child()
 

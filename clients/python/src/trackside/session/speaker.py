@@ -1,5 +1,6 @@
 """What everything that is said of a run goes through."""
 
+import threading
 from time import time_ns
 
 from trackside.session.recorder import Recorder
@@ -20,6 +21,9 @@ class Speaker:
         """What people call it."""
         self._reporter = reporter
         self._recorder = recorder
+        self._telling = threading.RLock()
+        """Held from a look at what is known until it is reported, so that no thread reports what
+        another knows better; the thread of the errands is one."""
 
     def _report(self, report: RunReport) -> None:
         report.time.FromNanoseconds(time_ns())

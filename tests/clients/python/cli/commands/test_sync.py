@@ -125,9 +125,10 @@ def test_what_nobody_takes_stays_kept(
 ) -> None:
     run_id = spool(location, "kept")
     append_server.stop()
-    monkeypatch.setattr("trackside.delivery.leftovers.PATIENCE_SECONDS", 0.5)
 
-    done = command("sync")
+    with monkeypatch.context() as hurry:
+        hurry.setattr("trackside.delivery.leftovers.PATIENCE_SECONDS", 0.5)
+        done = command("sync")
 
     assert (done.code, done.out) == (6, "")
     assert done.err.splitlines()[0] == f"{run_id} is not delivered"

@@ -7,6 +7,8 @@ from support.command_line import Command
 from support.example_runs import CHILD_ID, PARENT_ID, child, parent
 from support.scripted_server import Cut, HangUntilCancelled, ScriptedServer
 from trackside.cli import follow
+from trackside.cli.commands.watch import Enough
+from trackside.client.errors import CallTimeoutError
 from trackside_protos.runs.v1.change_pb2 import RunChange
 from trackside_protos.runs.v1.run_pb2 import Progress, Run
 from trackside_protos.runs.v1.run_state_pb2 import RunState
@@ -84,6 +86,19 @@ def test_watching_ends_in_time(command: Command, server: ScriptedServer) -> None
     done = command("watch", "--timeout", "0.05", CHILD_ID)
 
     assert (done.code, done.err) == (7, f"error: run {CHILD_ID} is still RUNNING\n")
+
+
+def test_a_run_that_ended_in_time_is_no_timeout() -> None:
+    enough, until = Enough(None, -1.0), Enough("terminated", -1.0)
+    idle = _run(RunState.RUN_STATE_IDLE)
+
+    assert enough(_COMPLETED)
+    assert until(idle)
+
+    enough.check(_COMPLETED)
+    enough.check(idle)
+    with pytest.raises(CallTimeoutError):
+        until.check(idle)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from trackside.cli.terminal import Terminal
 from trackside.client.connection import Connection
 from trackside.client.errors import CallTimeoutError
 from trackside.client.resolve import resolve_run
-from trackside.client.states import has_ended, run_state_word
+from trackside.client.states import has_ended, is_final, run_state_word
 from trackside_protos.runs.v1.run_pb2 import Run
 
 _STATES = ("initializing", "running", "stopping", "idle", "completed", "failed", "terminated")
@@ -80,8 +80,9 @@ class Enough:
         return self.timed_out
 
     def check(self, run: Run) -> None:
-        """Raise `CallTimeoutError` if the time was not enough."""
-        if self.timed_out:
+        """Raise `CallTimeoutError` if the time was not enough for what is waited for."""
+        is_over = is_final(run) or (has_ended(run) and not self._until)
+        if self.timed_out and not is_over:
             message = f"run {run.run_id} is still {run_state_word(run.state)}"
             raise CallTimeoutError(message)
 
