@@ -6,8 +6,9 @@ from sqlalchemy import Connection
 
 from trackside_journal.database import Database
 from trackside_protos.runs.v1 import run_pb2, runs_service_pb2
-from trackside_runs import requests
+from trackside_runs.requests import require_none
 from trackside_runs.storage import queries
+from trackside_runs.validation.requests import check_run_id
 from trackside_serving.calls import Call
 from trackside_serving.errors import RunDeletedError, RunNotFoundError
 from trackside_serving.identity import may_see
@@ -32,7 +33,7 @@ class RunAccess:
             RunNotFoundError: There is none, or none that the caller may see.
             RunDeletedError: It was deleted, and the caller could see it.
         """
-        requests.require_run_id(run_id)
+        require_none(check_run_id(run_id))
         run = await self._database.read(lambda connection: read(connection, run_id))
         if run is None:
             if await self._was_deleted(run_id, call):

@@ -8,7 +8,8 @@ from typing import Final
 
 from trackside_journal.tasks import closing
 from trackside_protos.runs.v1 import runs_service_pb2
-from trackside_runs import requests as checks
+from trackside_runs.requests import require_none
+from trackside_runs.validation.requests import check_clock
 from trackside_serving.calls import parse
 from trackside_serving.clock import ClockMs
 
@@ -42,7 +43,7 @@ class SenderClock:
                     yield raw
 
     def _take(self, request: runs_service_pb2.ReportRunRequest) -> None:
-        checks.require_clock(request)
+        require_none(check_clock(request))
         self.offset_ms = request.clock_time.ToMilliseconds() - self._clock_ms()
 
 

@@ -8,12 +8,14 @@ from sqlalchemy import Connection
 from trackside_journal.committer import Committer
 from trackside_journal.database import Database
 from trackside_protos.runs.v1 import output_pb2, run_pb2, runs_service_pb2
-from trackside_runs import output_deletion, requests
+from trackside_runs import output_deletion
 from trackside_runs.access import RunAccess
 from trackside_runs.present import present
 from trackside_runs.registry import Change, Work
+from trackside_runs.requests import require_none
 from trackside_runs.storage import queries
 from trackside_runs.storage.ledger import Ledger
+from trackside_runs.validation.requests import check_outputs_deletion
 from trackside_serving.calls import Call, Implementation
 from trackside_serving.errors import (
     NotAllowedError,
@@ -45,7 +47,7 @@ class DeletionCalls:
     async def delete_outputs(
         self, request: runs_service_pb2.DeleteOutputsRequest, call: Call
     ) -> runs_service_pb2.DeleteOutputsResponse:
-        requests.require_outputs_deletion(request)
+        require_none(check_outputs_deletion(request))
         run = await self._access.find(request.run_id, call)
         if not may_act(call.caller, owner=run.owner):
             raise NotAllowedError

@@ -20,7 +20,7 @@ from trackside_protos.runners.v1 import runners_service_pb2
 from trackside_protos.runners.v1.runners_service_pb2 import FileRefusal, SendFileRequest
 from trackside_protos.runs.v1 import output_pb2, run_pb2, runs_service_pb2
 from trackside_protos.runs.v1.runs_service_pb2 import ReadOutputResponse
-from trackside_runs import changes, requests
+from trackside_runs import changes
 from trackside_runs.agent_lines import AgentLines, Read
 from trackside_runs.errors import (
     AgentAwayError,
@@ -34,8 +34,10 @@ from trackside_runs.errors import (
 )
 from trackside_runs.peers import Peers
 from trackside_runs.registry import Change, Work
+from trackside_runs.requests import require_none
 from trackside_runs.storage import fact_tables, queries
 from trackside_runs.storage.ledger import Ledger
+from trackside_runs.validation.requests import check_reading
 from trackside_serving.calls import Call
 from trackside_serving.clock import ClockMs
 from trackside_serving.errors import PartNotFoundError, ServiceError
@@ -99,7 +101,7 @@ class OutputReads:
         Raises:
             ServiceError: As the schema says.
         """
-        requests.require_reading(request)
+        require_none(check_reading(request))
         source = await self._source(request)
         peer = await self._peer_of(source)
         reading = self._peers.read(peer, request, call) if peer else self._read(source, run, call)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.message import DecodeError
 from sqlalchemy import Connection
 
 from trackside_journal.bus import Bus
@@ -12,19 +11,21 @@ from trackside_journal.committer import RefusalError, Settled, Ticket
 from trackside_journal.ingest import RawBatch
 from trackside_journal.producers import ProducerGate
 from trackside_protos.runs.v1 import runs_service_pb2
-from trackside_runs import requests
 from trackside_runs.record import RunRecord
 from trackside_runs.reports import ReportTaker
+from trackside_runs.requests import require_none
 from trackside_runs.silences import Silences
 from trackside_runs.storage import fact_tables
 from trackside_runs.storage.ledger import Ledger
 from trackside_runs.storage.notices import IsWatched
+from trackside_runs.validation.requests import MAXIMUM_REPORTS, check_reports
+from trackside_serving.calls import parse
 from trackside_serving.clock import ClockMs
 from trackside_serving.errors import (
-    MalformedMessageError,
     NotAllowedError,
     RunNotFoundError,
     ServiceError,
+    TooManyItemsError,
 )
 from trackside_serving.identity import Role
 
@@ -145,10 +146,7 @@ def _take(ledger: Ledger, batch: ReportBatch) -> ServiceError | None:
     if sender.role is Role.REPORTER and _is_agents(record, producer_id):
         return NotAllowedError("A program cannot report in the name of its agent.")
     try:
-        request = runs_service_pb2.ReportRunRequest.FromString(batch.raw)
-        requests.require_reports(request)
-    except DecodeError:
-        return MalformedMessageError()
+        request = _parsed(batch.raw)
     except ServiceError as error:
         return error
     try:
@@ -156,6 +154,14 @@ def _take(ledger: Ledger, batch: ReportBatch) -> ServiceError | None:
     except ServiceError as error:
         raise RefusalError(error) from error
     return None
+
+
+def _parsed(raw: bytes) -> runs_service_pb2.ReportRunRequest:
+    request = parse(runs_service_pb2.ReportRunRequest, raw)
+    if len(request.reports) > MAXIMUM_REPORTS:
+        raise TooManyItemsError(f"A batch has at most {MAXIMUM_REPORTS} reports.")
+    require_none(check_reports(request))
+    return request
 
 
 def _is_agents(record: RunRecord, producer_id: str) -> bool:

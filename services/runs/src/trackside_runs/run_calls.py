@@ -1,22 +1,34 @@
 """The calls of RunsService that make, change and end a run."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import Final, cast
+
+from google.protobuf.duration_pb2 import Duration
 
 from trackside_journal.committer import Committer
 from trackside_journal.database import Database
 from trackside_protos.runs.v1 import run_pb2, runs_service_pb2
-from trackside_runs import changes, control, creation, deletion, requests
+from trackside_runs import changes, control, creation, deletion
 from trackside_runs.access import RunAccess
 from trackside_runs.present import present
 from trackside_runs.record import RunRecord
 from trackside_runs.registry import Change, Work
+from trackside_runs.requests import require_none
 from trackside_runs.storage import deletion as deletions
 from trackside_runs.storage import queries
 from trackside_runs.storage.ledger import Ledger
+from trackside_runs.validation.requests import (
+    check_closing,
+    check_creation,
+    check_run_id,
+    check_stop,
+    check_update,
+)
 from trackside_serving.calls import Call, Implementation
 from trackside_serving.errors import NotAllowedError, RunDeletedError, RunNotFoundError
 from trackside_serving.identity import may_act
+
+_USUAL_GRACE: Final = Duration(seconds=10)
 
 
 class RunCalls:
@@ -52,7 +64,7 @@ class RunCalls:
     async def create_run(
         self, request: runs_service_pb2.CreateRunRequest, call: Call
     ) -> runs_service_pb2.CreateRunResponse:
-        requests.require_creation(request)
+        require_none(check_creation(request))
         asked = creation.Creation(request, call.caller, self._lost_after_seconds)
         ids = await self._involved(request.run)
         created = cast(
@@ -73,7 +85,7 @@ class RunCalls:
     async def update_run(
         self, request: runs_service_pb2.UpdateRunRequest, call: Call
     ) -> runs_service_pb2.UpdateRunResponse:
-        requests.require_update(request)
+        require_none(check_update(request))
         run = await self._act(
             request.run.run_id,
             call,
@@ -84,7 +96,7 @@ class RunCalls:
     async def close_run(
         self, request: runs_service_pb2.CloseRunRequest, call: Call
     ) -> runs_service_pb2.CloseRunResponse:
-        requests.require_closing(request)
+        require_none(check_closing(request))
         result = request.result if request.HasField("result") else None
         run = await self._act(
             request.run_id, call, lambda ledger, record: changes.close(ledger, record, result)
@@ -100,7 +112,8 @@ class RunCalls:
     async def stop_run(
         self, request: runs_service_pb2.StopRunRequest, call: Call
     ) -> runs_service_pb2.StopRunResponse:
-        grace = requests.require_grace(request)
+        require_none(check_stop(request))
+        grace = request.grace_duration if request.HasField("grace_duration") else _USUAL_GRACE
         run = await self._end(
             request.run_id,
             call,
@@ -139,7 +152,7 @@ class RunCalls:
     async def _end(
         self, run_id: str, call: Call, end: Callable[[Ledger, RunRecord, str], None]
     ) -> run_pb2.Run:
-        requests.require_run_id(run_id)
+        require_none(check_run_id(run_id))
         subject = call.caller.subject
         # Locked together with the parent, in the order in which everybody locks.
         children = await self._database.read(

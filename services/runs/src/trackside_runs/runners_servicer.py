@@ -28,8 +28,9 @@ from trackside_runs.agent_lines import AgentLine, AgentLines, Read
 from trackside_runs.agent_news import AgentNews, Handed
 from trackside_runs.claims import Connected
 from trackside_runs.registry import Change, Work
-from trackside_runs.requests import require_deletion_report, require_hello
+from trackside_runs.requests import require_none
 from trackside_runs.storage.ledger import Ledger
+from trackside_runs.validation.requests import check_deletion_report, check_hello
 from trackside_serving.calls import Call, Implementation, parse
 from trackside_serving.clock import SERVERS_APART_MS, ClockMs
 from trackside_serving.errors import InvalidFieldError, PartNotFoundError
@@ -102,7 +103,7 @@ class RunnersServicer:
 
     async def connect(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         hello = parse(runners_service_pb2.ConnectRequest, await anext(requests, b"")).hello
-        require_hello(hello)
+        require_none(check_hello(hello))
         connected = Connected(
             hello.agent_id, self._lines.new_connection_id(), self._lines.address()
         )
@@ -201,7 +202,7 @@ class RunnersServicer:
             connection.wake.set()
 
     async def _note_deletion(self, connection: _Connection, told: DeletionReport) -> None:
-        require_deletion_report(told)
+        require_none(check_deletion_report(told))
         connected = connection.connected
 
         def make(ledger: Ledger) -> None:

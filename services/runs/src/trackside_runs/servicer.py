@@ -10,7 +10,7 @@ from trackside_journal.database import Database
 from trackside_journal.ingest import IngestStream
 from trackside_journal.tasks import closing
 from trackside_protos.runs.v1 import runs_service_pb2
-from trackside_runs import figures, requests
+from trackside_runs import figures
 from trackside_runs.access import RunAccess
 from trackside_runs.clock_skew import SenderClock
 from trackside_runs.deletion_calls import DeletionCalls
@@ -19,11 +19,13 @@ from trackside_runs.listing import RunLists
 from trackside_runs.output_reads import OutputReads
 from trackside_runs.part_calls import PartCalls
 from trackside_runs.registry import Change, ReportBatch, Sender, Work
+from trackside_runs.requests import require_none
 from trackside_runs.revocation_calls import RevocationCalls
 from trackside_runs.run_calls import RunCalls
 from trackside_runs.state_meanings import state_graph
 from trackside_runs.storage import deletion as deletions
 from trackside_runs.task_listing import TaskLists
+from trackside_runs.validation.requests import check_confirmation, check_figures, check_run_id
 from trackside_runs.watches import RunWatches
 from trackside_serving.calls import Call, Implementation
 from trackside_serving.clock import ClockMs
@@ -153,7 +155,7 @@ class RunsServicer:
         self, request: runs_service_pb2.WatchRunDirectoryRequest, call: Call
     ) -> AsyncIterator[bytes]:
         if request.run_id:
-            requests.require_run_id(request.run_id)
+            require_none(check_run_id(request.run_id))
             yield await self._watches.directory_entry(request.run_id)
             return
         watch = self._watches.watch_directory(
@@ -169,7 +171,7 @@ class RunsServicer:
         self, request: runs_service_pb2.ReportFiguresRequest, call: Call
     ) -> runs_service_pb2.ReportFiguresResponse:
         del call
-        requests.require_figures(request)
+        require_none(check_figures(request))
         run_ids = [told.run_id for told in request.runs]
         await self._committer.commit(
             Change(run_ids, lambda ledger: figures.take(ledger, request.runs))
@@ -180,7 +182,7 @@ class RunsServicer:
         self, request: runs_service_pb2.ConfirmDeletionRequest, call: Call
     ) -> runs_service_pb2.ConfirmDeletionResponse:
         del call
-        requests.require_confirmation(request)
+        require_none(check_confirmation(request))
         await self._committer.commit(
             Change(
                 [],

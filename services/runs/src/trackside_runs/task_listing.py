@@ -7,7 +7,6 @@ from sqlalchemy import ColumnElement, Connection, and_
 
 from trackside_journal.database import Database
 from trackside_protos.runs.v1 import runs_service_pb2, task_pb2
-from trackside_runs import requests
 from trackside_runs.filtering.conditions import to_condition
 from trackside_runs.filtering.orders import AS_CREATED, TASK_ORDERS, Order
 from trackside_runs.filtering.predicates import to_predicate
@@ -15,10 +14,12 @@ from trackside_runs.filtering.tasks import TASK_READERS, TASK_SCHEMA
 from trackside_runs.listing import order_of, page_size, tree_of
 from trackside_runs.page_keys import Key, key_before, token_after
 from trackside_runs.present import present_task
+from trackside_runs.requests import require_none
 from trackside_runs.storage import queries
 from trackside_runs.storage.tables import TASK
 from trackside_runs.storage.task_pages import page_of_tasks, task_key_shape
 from trackside_runs.storage.task_sources import task_sources
+from trackside_runs.validation.requests import check_task_states
 from trackside_serving.clock import ClockMs
 
 _DEFAULT_PAGE: Final = 100
@@ -46,7 +47,7 @@ class TaskLists:
             InvalidFieldError: The order, a state or the page size is none.
             InvalidPageTokenError: The token belongs to another request.
         """
-        requests.require_task_states(request.states)
+        require_none(check_task_states(request.states))
         order = order_of(request.order_by, TASK_ORDERS, AS_CREATED)
         size = page_size(request.page_size, default=_DEFAULT_PAGE, largest=_LARGEST_PAGE)
         after = key_before(request, task_key_shape(order))

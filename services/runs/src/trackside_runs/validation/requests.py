@@ -39,7 +39,7 @@ from trackside_runs.validation.run_shapes import LINE, PATH, PRODUCER_ID, RESULT
 from trackside_serving.errors import Violation
 
 MAXIMUM_REPORTS: Final = 1_000
-"""How many reports a batch may have; more is `TOO_MANY_ITEMS`, decided by the servicer."""
+"""How many reports a batch may have; more is `TOO_MANY_ITEMS`, decided where it is taken in."""
 
 CHANGEABLE: Final = (
     "name",
