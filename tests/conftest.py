@@ -13,6 +13,19 @@ MARKERS: Final = {
     "redis_server": pytest.mark.redis,
 }
 
+PATIENT: Final = (
+    "end_to_end",
+    "exhaustive",
+    "integrations",
+    "postgresql",
+    "processes",
+    "redis",
+    "slow",
+)
+"""Markers of tests that depend on other processes, or have much to do."""
+
+PATIENT_SECONDS: Final = 120
+
 
 # How long an example takes depends on who else uses the machine.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -33,3 +46,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in MARKERS:
                 item.add_marker(MARKERS[fixture])
+        is_patient = any(item.get_closest_marker(name) for name in PATIENT)
+        if is_patient and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(PATIENT_SECONDS))

@@ -24,7 +24,7 @@ from trackside_plugin_interface import (
 from trackside_protos.runners.v1.runners_service_pb2 import ConnectRequest, DeletionOrder
 from trackside_protos.runs.v1 import output_deletion_pb2
 from trackside_protos.runs.v1.output_deletion_pb2 import KeptReason, OutputsDeletion
-from trackside_runs.requests import require_deletion_report
+from trackside_runs.validation.requests import check_deletion_report
 
 RUN_ID = "0123456789abcdef"
 
@@ -97,7 +97,8 @@ class Held:
 
         eventually(lambda: bool(results()))
         for one in self.said:
-            require_deletion_report(one.deletion)  # what is refused would cut the line for ever
+            # What is refused would cut the line for ever.
+            assert not check_deletion_report(one.deletion)
         return results()[-1]
 
 
