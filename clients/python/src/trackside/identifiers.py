@@ -23,5 +23,10 @@ def identifier_of(*words: str) -> str:
     return _spelled(int.from_bytes(digest[: 5 * LENGTH // 8]))
 
 
+def is_identifier(text: str) -> bool:
+    """Return whether `text` may be an identifier."""
+    return len(text) == LENGTH and set(text) <= set(ALPHABET)
+
+
 def _spelled(bits: int) -> str:
     return "".join(ALPHABET[bits >> shift & 31] for shift in range(0, 5 * LENGTH, 5))

@@ -1,13 +1,15 @@
 """Delivers the spools that earlier processes could not: the work behind `trackside sync`."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from trackside.delivery.delivery import Delivery
 from trackside.delivery.shipment import Shipment
 from trackside.location import Location
-from trackside.spool.folder import Abandoned, spools
+from trackside.spool.folder import Abandoned, spools, spools_in
 
 PATIENCE_SECONDS: Final = 10.0
 """It is given up when nothing was acknowledged for so long."""
@@ -15,7 +17,7 @@ PATIENCE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """What became of the spools in a home."""
+    """What became of spools."""
 
     delivered: tuple[str, ...]
     """The runs of which everything is with the server now."""
@@ -27,14 +29,19 @@ class DeliveryReport:
     """The runs whose spools another process delivers at present."""
     elsewhere: tuple[str, ...]
     """The runs that are meant for another server."""
+    agents: tuple[str, ...]
+    """The runs of which an agent has kept something, which it delivers itself when it is back."""
     unreadable: tuple[str, ...]
     """The spools that are damaged from the beginning, or that a later version has written."""
     warnings: tuple[str, ...]
     """What the server had against some of it, for people."""
 
 
-def deliver_spools(location: Location) -> DeliveryReport:
-    """Deliver the spools of a home that are meant for this server.
+def deliver_spools(location: Location, folders: Sequence[Path] = ()) -> DeliveryReport:
+    """Deliver the spools of a home that are meant for this server, or all that are in folders.
+
+    Those in folders are delivered whatever server they were meant for: a machine elsewhere may
+    have another name for this one, or its programs none.
 
     Returns when all is delivered that there is, or when nothing was acknowledged for ten
     seconds; who still writes is not waited for. Any number of processes may do this at once,
@@ -47,17 +54,20 @@ def deliver_spools(location: Location) -> DeliveryReport:
     adopted: set[str] = set()
     busy: set[str] = set()
     elsewhere: set[str] = set()
+    agents: set[str] = set()
     unreadable: list[str] = []
-    for folder in spools(location.home):
+    found = (one for each in folders for one in spools_in(each))
+    for folder in found if folders else spools(location.home):
         identity = folder.identity()
         if identity is None:
             if folder.has_contents() and not folder.has_writer():
                 unreadable.append(str(folder.path))
             continue
-        if identity.abandoned is Abandoned.KEPT:
-            continue  # its writer comes back, and must find its epochs as it left them
         # A program that was given a token of its own has noted the address, which is this one.
-        if identity.server not in (location.destination, location.server):
+        is_meant = bool(folders) or identity.server in (location.destination, location.server)
+        if identity.abandoned is Abandoned.KEPT:
+            agents.add(identity.run_id)  # it must find its epochs as it left them
+        elif not is_meant:
             elsewhere.add(identity.run_id)
         else:
             (adopted if delivery.adopt(folder) else busy).add(identity.run_id)
@@ -72,8 +82,9 @@ def deliver_spools(location: Location) -> DeliveryReport:
         delivered=tuple(sorted(adopted - remaining - running)),
         running=tuple(sorted(running - remaining)),
         remaining=tuple(sorted(remaining)),
-        busy=tuple(sorted(busy)),
+        busy=tuple(sorted(busy - adopted)),
         elsewhere=tuple(sorted(elsewhere)),
+        agents=tuple(sorted(agents)),
         unreadable=tuple(sorted(unreadable)),
         warnings=tuple(dict.fromkeys(filter(None, (*warnings, *complaint)))),
     )

@@ -111,9 +111,10 @@ class SpoolFolder:
         """Return the numbers of the segments there are, in order."""
         try:
             names = os.listdir(self.path)  # noqa: PTH208 - a Path each is ten times the cost
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(int(name[: -len(_SUFFIX)]) for name in names if name.endswith(_SUFFIX))
+        numbers = (name[: -len(_SUFFIX)] for name in names if name.endswith(_SUFFIX))
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
     def segment(self, number: int) -> Path:
         """Return the path of a segment."""
@@ -264,6 +265,14 @@ def spools(home: Path, run_id: str = "*") -> Iterator[SpoolFolder]:
     """Yield the spools of a home, or of one run in it."""
     for path in sorted((home / "spool").glob(f"{run_id}/*-*")):
         yield SpoolFolder(path)
+
+
+def spools_in(folder: Path) -> Iterator[SpoolFolder]:
+    """Yield the spools in a folder: a home, its `spool`, the folder of a run, or a single spool."""
+    for pattern in ("spool/*/*-*", "*/*-*", "*-*"):
+        yield from filter(SpoolFolder.segments, map(SpoolFolder, sorted(folder.glob(pattern))))
+    if (single := SpoolFolder(folder)).segments():
+        yield single
 
 
 def write_whole(path: Path, contents: bytes) -> None:

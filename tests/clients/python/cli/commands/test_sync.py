@@ -1,5 +1,7 @@
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -33,9 +35,9 @@ def location(  # after `command`, which points to a server that takes nothing
     return discover()
 
 
-def spool(location: Location, message: str) -> str:
+def spool(location: Location, message: str, abandoned: Abandoned = Abandoned.CRASHED) -> str:
     run_id = new_identifier()
-    identity = Identity(run_id, "sdk-1", server=location.destination, abandoned=Abandoned.CRASHED)
+    identity = Identity(run_id, "sdk-1", server=location.destination, abandoned=abandoned)
     outbox = Outbox(SpoolFolder.of(location.home, identity), identity, create=created(run_id))
     outbox.log([LogEntry(message=message)])
     outbox.close()
@@ -135,3 +137,81 @@ def test_what_nobody_takes_stays_kept(
     assert "connection refused" in done.err
     append_server.start()
     assert main.run(["sync"]) == 0
+
+
+PLACES = {
+    "a home": "",
+    "the spool of a home": "spool",
+    "the folder of a run": "spool/{run_id}",
+    "a single spool": "spool/{run_id}/sdk-1-1",
+}
+
+
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_what_is_kept_in_a_folder_is_delivered_once_however_often_it_is_named(
+    command: Command, location: Location, append_server: AppendServer, tmp_path: Path, place: str
+) -> None:
+    away = replace(location, home=tmp_path / "away", server="elsewhere:1")
+    run_id = spool(away, "kept")
+    folder = away.home / place.format(run_id=run_id)
+
+    first = command("sync", str(folder))
+    again = command("sync", str(folder))
+
+    assert first == Done(0, f"{run_id} delivered\n", "")
+    assert again == Done(0, "", f"{folder}: nothing is kept there\n")
+    assert append_server.only_run().messages == ["kept"]
+
+
+def test_a_copy_and_its_original_are_delivered_once(
+    command: Command, location: Location, append_server: AppendServer, tmp_path: Path
+) -> None:
+    run_id = spool(location, "kept")
+    shutil.copytree(location.home / "spool", tmp_path / "copy")
+
+    copy = command("sync", str(tmp_path / "copy"))
+    original = command("sync")
+
+    assert copy == original == Done(0, f"{run_id} delivered\n", "")
+    assert append_server.only_run().messages == ["kept"]
+
+
+def test_several_folders_are_delivered_and_the_home_is_left_alone(
+    command: Command, location: Location, append_server: AppendServer, tmp_path: Path
+) -> None:
+    spool(location, "at home")
+    homes = [replace(location, home=tmp_path / name) for name in ("one", "two")]
+    run_ids = [spool(home, "away") for home in homes]
+
+    done = command("sync", *(str(home.home) for home in homes))
+
+    assert done == Done(0, "".join(f"{each} delivered\n" for each in sorted(run_ids)), "")
+    assert set(append_server.runs) == set(run_ids)
+
+
+def test_what_an_agent_keeps_is_left_to_it(
+    command: Command, location: Location, append_server: AppendServer
+) -> None:
+    run_id = spool(location, "kept", abandoned=Abandoned.KEPT)
+
+    everywhere = command("sync")
+    named = command("sync", str(location.home))
+
+    assert everywhere == Done(0, "", "")
+    assert named == Done(0, "", f"{run_id} is left to its agent, which delivers it itself\n")
+    assert append_server.runs == {}
+
+
+def test_a_folder_that_is_not_there_is_said_before_anything_is_delivered(
+    command: Command, location: Location, append_server: AppendServer, tmp_path: Path
+) -> None:
+    spool(location, "kept")
+
+    done = command("sync", str(location.home), str(tmp_path / "typo"))
+
+    assert (done.code, done.out) == (3, "")
+    assert done.err.splitlines() == [
+        f"error: there is no folder {tmp_path / 'typo'}",
+        "hint: DIR is a home, or a spool in it",
+    ]
+    assert append_server.runs == {}
