@@ -1,5 +1,6 @@
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from support.eventually import eventually
 from support.small_disk import small_disk
+from trackside.capture import descriptors
 from trackside.capture.descriptors import CapturedDescriptor, CaptureError
 from trackside.capture.masking import Masker
 
@@ -96,6 +99,44 @@ def test_a_child_that_lives_on_holds_nothing_up(descriptor: int, tmp_path: Path)
     assert [line.message for line in lines] == ["here"]
     child.communicate()
     os.close(descriptor)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for a process in /proc")
+def test_what_a_busy_machine_copies_late_is_waited_for(
+    descriptor: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_BUSY_SECONDS", "_CATCH_UP_SECONDS"):
+        monkeypatch.setattr(descriptors, name, 60.0)
+    captured = CapturedDescriptor(descriptor, tmp_path, Masker([]))
+    copying = eventually(lambda: copies_into(tmp_path))
+    os.kill(copying, signal.SIGSTOP)
+    os.write(descriptor, b"late\n")
+    waiting: list[int] = []
+    unread = descriptors._unread
+
+    def see_that_it_waits(sink: int) -> int:
+        waiting.append(unread(sink))
+        if len(waiting) > 2:
+            os.kill(copying, signal.SIGCONT)
+        return waiting[-1]
+
+    monkeypatch.setattr(descriptors, "_unread", see_that_it_waits)
+    lines = captured.stop()
+
+    assert [line.message for line in lines] == ["late"]
+    assert (waiting[0], waiting[-1]) == (5, 0)
+    os.close(descriptor)
+
+
+def copies_into(folder: Path) -> int | None:
+    """Return the process that copies into a file of this folder."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(folder) in str((process / "fd" / "9").readlink()) and "tee" in (
+                process / "comm"
+            ).read_text("utf-8"):
+                return int(process.name)
+    return None
 
 
 def test_programs_do_not_find_a_child_that_is_not_theirs(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,24 @@ def test_a_delivery_that_was_stopped_takes_nothing_from_others(location: Locatio
     delivery.stop()
 
     assert not delivery.adopt(folder)
+
+    lock = folder.lock_for_delivery()
+    assert lock is not None
+    lock.release()
+
+
+def test_a_delivery_that_could_not_begin_lets_go_of_what_it_had(
+    location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    folder = spooled(location, RUN, "a").spool.folder
+    delivery = Delivery(location)
+    assert delivery.adopt(folder)
+
+    delivery.stop()
 
     lock = folder.lock_for_delivery()
     assert lock is not None

@@ -1,10 +1,16 @@
 import copy
+import threading
+from typing import Any
 
 import pytest
 
 import trackside
 from support.append_server import AppendServer
 from support.programs import Programs
+from trackside.identifiers import new_identifier
+from trackside.session import guests
+from trackside.session.open_runs import open_runs
+from trackside.session.reporter import Reporter
 from trackside_protos.runs.v1.run_state_pb2 import RunState
 
 pytestmark = pytest.mark.processes
@@ -64,6 +70,28 @@ def test_workers_that_are_given_the_run_report_to_it(
 def test_a_copy_of_a_run_is_the_run() -> None:
     with trackside.start_run(capture=False) as run:
         assert copy.deepcopy({"run": run})["run"] is run
+
+
+@pytest.mark.usefixtures("reporting")
+def test_threads_that_are_sent_a_run_at_once_have_the_same_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_id, attached = new_identifier(), list[trackside.Run]()
+    another = threading.Thread(target=lambda: attached.append(guests.attached(run_id, "p")))
+
+    def begin_late(*arguments: Any, **named: Any) -> Reporter:
+        if another.ident is None:
+            another.start()
+            another.join(0.2)  # ends before, unless it has to wait
+        return Reporter(*arguments, **named)
+
+    monkeypatch.setattr("trackside.session.guests.Reporter", begin_late)
+    attached.append(guests.attached(run_id, "p"))
+    another.join()
+
+    first, second = attached
+    assert first is second
+    open_runs.discard(first)
 
 
 def test_a_worker_of_a_disabled_run_does_nothing(

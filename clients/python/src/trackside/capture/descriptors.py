@@ -2,8 +2,10 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import select
+import struct
 import subprocess
 import sys
 import termios
@@ -20,6 +22,9 @@ PROGRESS_SECONDS: Final = 5.0
 
 _CHUNK: Final = 1 << 20
 _CATCH_UP_SECONDS: Final = 1.0
+_BUSY_SECONDS: Final = 3.0
+_LOOK_AGAIN_SECONDS: Final = 0.005
+_MOST_ON_THE_WAY: Final = 64 << 10
 _FREE_BYTES: Final = 4 << 20
 _LONGEST_COMPLAINT: Final = 1_000
 _PUNCH_HOLE_KEEP_SIZE: Final = 3
@@ -81,8 +86,12 @@ class CapturedDescriptor:
     def stop(self) -> list[Line]:
         """Write to where it went before; return the last lines."""
         _flush()
+        sink = self._held_sink()
         os.dup2(self._saved, self._descriptor)
         os.close(self._saved)
+        if sink is not None:
+            self._wait_taken(sink)
+            os.close(sink)
         # Children that still run hold the other end open, so that the copying goes on.
         end = time.monotonic() + _CATCH_UP_SECONDS
         while not self._has_ended() and (left := end - time.monotonic()) > 0:
@@ -125,6 +134,23 @@ class CapturedDescriptor:
         for descriptor in (source, sink, held):
             os.close(descriptor)
 
+    def _held_sink(self) -> int | None:
+        """Return another descriptor of what is written to; None when there can be no more."""
+        try:
+            return os.dup(self._descriptor)
+        except OSError:
+            return None
+
+    def _wait_taken(self, sink: int) -> None:
+        """Wait until what was written by now is being copied; a busy machine takes its time."""
+        end = time.monotonic() + _BUSY_SECONDS
+        left, before = _unread(sink), os.fstat(self._file).st_size
+        while _unread(sink) and not self._has_ended() and time.monotonic() < end:
+            # What children write goes on coming, behind ours.
+            if os.fstat(self._file).st_size - before >= left + _MOST_ON_THE_WAY:
+                return
+            time.sleep(_LOOK_AGAIN_SECONDS)
+
     def _has_ended(self) -> bool:
         """Say whether all was copied; take up what the copying complains of."""
         has_ended = False
@@ -155,6 +181,14 @@ class CapturedDescriptor:
             _free(self._file, self._offset)
             self._freed = self._offset
         return lines
+
+
+def _unread(sink: int) -> int:
+    """Return how many bytes wait in a pipe; 0 where the system does not tell."""
+    try:
+        return struct.unpack("i", fcntl.ioctl(sink, termios.FIONREAD, bytes(4)))[0]
+    except OSError:
+        return 0
 
 
 def _free(file: int, end: int) -> None:

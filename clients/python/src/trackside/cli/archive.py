@@ -83,10 +83,31 @@ def archive_at(path: Path) -> Generator[Archive]:
         else:
             unfinished.mkdir(mode=0o700)
             yield _Folder(unfinished)
-        unfinished.rename(path)
+        _give_name(unfinished, path)
     except BaseException:
         _remove(unfinished)
         raise
+
+
+def _give_name(unfinished: Path, path: Path) -> None:
+    """Let it appear under its name, unless somebody else has used that meanwhile.
+
+    Raises:
+        FileExistsError: Somebody has.
+        OSError: It cannot be.
+    """
+    if unfinished.is_dir():
+        unfinished.rename(path)  # which replaces nothing but an empty folder
+        return
+    try:
+        path.hardlink_to(unfinished)  # which, other than a renaming, replaces nothing
+    except FileExistsError:
+        message = f"{path} exists already"
+        raise FileExistsError(message) from None
+    except OSError:  # a file system without
+        unfinished.rename(path)
+    else:
+        unfinished.unlink()
 
 
 def _remove(path: Path) -> None:

@@ -167,7 +167,11 @@ def _require_still(path: Path, descriptor: int) -> None:
     """Refuse what is not our own plain file, or whose name was gone before we had locked it."""
     found = os.fstat(descriptor)
     _require_ours(path, found, is_kind=stat.S_ISREG(found.st_mode))
-    if not path.exists() or not os.path.samestat(found, path.stat()):
+    try:
+        present = path.stat()
+    except FileNotFoundError:
+        raise BlockingIOError from None
+    if not os.path.samestat(found, present):
         raise BlockingIOError
 
 

@@ -64,7 +64,7 @@ class ServiceStream:
         with self._depot.lock:
             if self._call is not None:
                 self._call.cancel()
-        if self._thread is not threading.current_thread():
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
     def _run(self) -> None:

@@ -63,9 +63,13 @@ class OpenRuns:
             self._runs = [*self._runs, run]
 
     def discard(self, run: OpenRun) -> None:
-        """This run has ended."""
+        """This run ends."""
         with self._changing:
             self._runs = [each for each in self._runs if each is not run]
+
+    def settle(self) -> None:
+        """Leave the program as it was before, if no run is open in it."""
+        with self._changing:
             if not self._runs and self._is_hooked:
                 self._unhook()
 

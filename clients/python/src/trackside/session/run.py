@@ -90,7 +90,10 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
             from trackside.client.in_thread import in_thread  # noqa: PLC0415 - imports asyncio
 
             self._let_go()
-            await in_thread(lambda: self._close(outcome_of(error)))
+            try:
+                await in_thread(lambda: self._close(outcome_of(error)))
+            finally:
+                open_runs.settle()
 
     # For this package.
 
@@ -138,12 +141,15 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
 
     def _end(self, error: BaseException | None) -> None:
         try:
-            self._let_go()
+            try:
+                self._let_go()
+            finally:
+                self._close(outcome_of(error))
         finally:
-            self._close(outcome_of(error))
+            open_runs.settle()  # a signal that comes before ends the program by an exception
 
     def _let_go(self) -> None:
-        """Leave the program as it was before."""
+        """Take up nothing more of what the program does."""
         open_runs.discard(self)
         self.untap_logging()
 
@@ -166,7 +172,7 @@ class Run(Narration, Structure, Description, Material, Block["Run"]):
                     self._control.end_stopped()
             finally:
                 last = self._last_reports(outcome, reporter)
-                reporter.finish_errands()
+            reporter.finish_errands()
         finally:
             reporter.say_last(last)
 
