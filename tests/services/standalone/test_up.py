@@ -43,7 +43,7 @@ class Up:
     def end(self) -> None:
         for process in self.processes:
             with process:
-                process.kill()
+                process.terminate()  # killed, it might leave an agent that is just coming
         detached.stop(self.home)
 
 
