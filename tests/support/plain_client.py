@@ -28,7 +28,7 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 200),
 )
-_SECONDS = 20.0
+_SECONDS = 60.0
 
 
 class PlainClient:

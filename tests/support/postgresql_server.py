@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -73,6 +74,20 @@ class PostgresqlServer(PrivateServer):
         except psycopg.OperationalError:
             return False
         return True
+
+    @override
+    def kill(self) -> None:
+        children = self._children()
+        super().kill()
+        # Until the last of them has noticed, the cluster is in use and does not start again.
+        _, left = psutil.wait_procs(children, timeout=60)
+        assert not left
+
+    def _children(self) -> list[psutil.Process]:
+        try:
+            return [] if self._process is None else psutil.Process(self._process.pid).children()
+        except psutil.NoSuchProcess:
+            return []
 
     @contextmanager
     def fresh_database(self) -> Generator[str]:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -64,6 +65,7 @@ class PrivateServer(ABC):
 
     def launch(self) -> None:
         """Start the server; on the main thread, for the server ends with the thread."""
+        assert threading.current_thread() is threading.main_thread()
         with (self.folder / "log").open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the command is the tests' own
                 dying_with_parent(self.command(), self.stop_signal),

@@ -222,8 +222,9 @@ async def test_only_who_is_behind_the_store_and_waits_for_nothing_is_sent_there(
     assert [s.must_read for s in (level, behind, busy)] == [False, True, False]
 
 
+@pytest.mark.parametrize("failure", [StoreUnavailableError(), RuntimeError("of the driver")])
 async def test_what_the_bus_lost_is_found_by_asking_the_store(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     monkeypatch.setattr(fanout, "TICK_SECONDS", 0.001)
     asked: list[Sequence[str]] = []
@@ -231,7 +232,7 @@ async def test_what_the_bus_lost_is_found_by_asking_the_store(
     async def read_heads(topics: Sequence[str]) -> Mapping[str, int]:
         asked.append(topics)
         if len(asked) == 1:
-            raise StoreUnavailableError
+            raise failure
         return {TOPIC: 3}
 
     subscription = hub.subscribe(TOPIC)

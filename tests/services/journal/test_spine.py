@@ -146,12 +146,15 @@ async def test_nothing_is_missed_while_redis_dies_and_comes_back(
         asyncio.create_task(replica.watch(BATCHES, seeded(n)))
         for n, replica in enumerate(replicas * 3)
     ]
-    loop = asyncio.get_running_loop()
 
     async def trouble_redis() -> None:
-        for trouble in (redis_server.kill, redis_server.start, redis_server.empty) * 2:
-            await loop.run_in_executor(None, trouble)
+        for _ in range(2):
+            await asyncio.to_thread(redis_server.kill)
             await asyncio.sleep(0.02)
+            redis_server.launch()  # not in a thread, with which it would end
+            await asyncio.to_thread(redis_server.wait_until_ready)
+            await asyncio.sleep(0.02)
+            await asyncio.to_thread(redis_server.empty)
 
     trouble = asyncio.create_task(trouble_redis())
     errors: list[ServiceError] = []

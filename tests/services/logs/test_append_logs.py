@@ -18,6 +18,7 @@ from support.logs import (
     sequences,
     until,
 )
+from trackside_journal.directory import DirectoryWork
 from trackside_protos.logs.v1 import log_entry_pb2, logs_service_pb2
 from trackside_protos.logs.v1.log_entry_pb2 import LogEntry
 from trackside_serving.errors import (
@@ -133,6 +134,26 @@ async def test_what_comes_after_the_seal_is_taken_and_marked_late(logs: Logs) ->
     await until(lambda: logs.is_sealed)
 
     await logs.append([make_batch(2)])
+
+    page = await logs.page()
+    assert [block.late for block in page.blocks] == [False, True]
+
+
+async def test_what_is_stored_right_behind_the_seal_is_late(
+    logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await logs.append([make_batch(1)])
+    directory = logs.service.directory
+    commit = directory._commit
+
+    async def store_and_append(work: DirectoryWork) -> None:
+        await commit(work)
+        if any(entry.sealed for entry in work.entries):
+            await logs.append([make_batch(2)])  # before anybody in this process hears of it
+
+    monkeypatch.setattr(directory, "_commit", store_and_append)
+    await logs.directory.put(RUN_ID, sealed=True)
+    await until(lambda: logs.is_sealed)
 
     page = await logs.page()
     assert [block.late for block in page.blocks] == [False, True]

@@ -20,6 +20,7 @@ from support.logs import (
     watch_request,
 )
 from support.run_directory import RunDirectoryStandIn
+from trackside_logs import merger
 from trackside_logs.merging import MergePlan, merge, plan_merges
 from trackside_logs.tables import CHUNK
 from trackside_protos.logs.v1.logs_service_pb2 import ListLogsRequest
@@ -77,10 +78,33 @@ async def test_a_new_process_merges_what_the_old_one_left(run_logs: RunLogs) -> 
 
 
 @ON_SQLITE
+async def test_a_failure_that_nobody_foresaw_ends_no_merging(
+    run_logs: RunLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [RuntimeError("of the driver")]
+    read = merger._select_small
+
+    def read_after_a_failure(connection: Connection) -> list[tuple[str, int, bool]]:
+        if failures:
+            raise failures.pop()
+        return read(connection)
+
+    monkeypatch.setattr(merger, "_select_small", read_after_a_failure)
+    monkeypatch.setattr(merger, "_RETRY_SECONDS", 0.001)
+    async with run_logs() as logs:
+        await append_singly(logs, range(1, 11))
+        await logs.directory.put(RUN_ID, sealed=True)
+
+        while await logs.service.database.read(count_chunks) != (1, 0):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.002)
+    assert failures == []
+
+
+@ON_SQLITE
 async def test_what_comes_while_the_merger_finds_nothing_left_is_merged_later(
     logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    merger, database = logs.service.merger, logs.service.database
+    here, database = logs.service.merger, logs.service.database
 
     class Store:
         """A store to which something comes once, right after nothing was found to merge."""
@@ -95,12 +119,12 @@ async def test_what_comes_while_the_merger_finds_nothing_left_is_merged_later(
             return found
 
     store = Store()
-    monkeypatch.setattr(merger, "_database", store)
+    monkeypatch.setattr(here, "_database", store)
     await append_singly(logs, range(1, 33), lines=40)
-    await until(lambda: store.has_come and merger.is_idle)
+    await until(lambda: store.has_come and here.is_idle)
 
     await logs.directory.put(RUN_ID, sealed=True)
-    await until(lambda: logs.is_sealed and merger.is_idle)
+    await until(lambda: logs.is_sealed and here.is_idle)
 
     assert await database.read(count_chunks) == (2, 0)
 
@@ -226,7 +250,7 @@ async def test_a_row_of_garbage_keeps_no_other_run_from_being_merged(logs: Logs)
 
     await logs.directory.put(RUN_ID, sealed=True)
     await logs.directory.put(other, sealed=True)
-    directory, merger = logs.service.directory, logs.service.merger
-    await until(lambda: bool((entry := directory.known(other)) and entry.sealed and merger.is_idle))
+    directory, here = logs.service.directory, logs.service.merger
+    await until(lambda: bool((entry := directory.known(other)) and entry.sealed and here.is_idle))
 
     assert await logs.service.database.read(count_chunks) == (5, 4)

@@ -1,6 +1,7 @@
 import asyncio
 
 import numpy as np
+import pytest
 from sqlalchemy import Connection, select
 
 from support.metrics import (
@@ -12,6 +13,7 @@ from support.metrics import (
     make_block,
     training_steps,
 )
+from trackside_metrics import merger
 from trackside_metrics.merges import fingerprint
 from trackside_metrics.merging import work_out
 from trackside_metrics.planning import ENOUGH_ROWS, plan, read_regions
@@ -94,6 +96,26 @@ async def test_what_an_earlier_process_left_is_merged(run_metrics: RunMetrics) -
         await directory.put(RUN_ID, sealed=True)
 
         await eventually(after, [(SETTLED, 30)] * 2)
+
+
+async def test_a_failure_that_nobody_foresaw_ends_no_merging(
+    run_metrics: RunMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [RuntimeError("of the driver")]
+    read = merger._select_unsettled
+
+    def read_after_a_failure(connection: Connection) -> list[tuple[str, int, int, bool]]:
+        if failures:
+            raise failures.pop()
+        return read(connection)
+
+    monkeypatch.setattr(merger, "_select_unsettled", read_after_a_failure)
+    async with run_metrics() as metrics:
+        await metrics.append(training_steps(30, keys=2))
+        await metrics.seal()
+
+        await eventually(metrics, [(SETTLED, 30)] * 2)
+    assert failures == []
 
 
 async def eventually(metrics: Metrics, levels: list[tuple[int, int]]) -> None:

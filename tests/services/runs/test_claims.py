@@ -14,6 +14,7 @@ from support.runs import (
     Server,
     closed,
     launched,
+    new_run_id,
     state,
     sweep,
     until,
@@ -24,7 +25,7 @@ from trackside_protos.runs.v1 import run_state_pb2, runs_service_pb2
 from trackside_runs import runners_servicer
 from trackside_runs.claims import Connected, Outlook
 from trackside_runs.errors import AgentReplacedError
-from trackside_runs.storage.fact_tables import ASSIGNMENT
+from trackside_runs.storage.fact_tables import ASSIGNMENT, QUEUED_RUN
 from trackside_serving.calls import Call
 from trackside_serving.errors import InvalidFieldError, MalformedMessageError
 
@@ -188,6 +189,18 @@ async def test_a_run_that_is_deleted_while_it_is_handed_over_is_left_out(
         other = await server.create(launched())
 
         assert await agent.given() == [other.run_id]
+
+
+async def test_a_child_that_waits_while_its_family_is_deleted_keeps_nobody_back(
+    server: Server,
+) -> None:
+    child = {"run_id": new_run_id(), "runner": "local", "position": 1}
+    with server.application._database.writing() as connection:
+        connection.execute(QUEUED_RUN.insert(), {**child, "parent_run_id": new_run_id()})
+    behind = await server.create(launched())
+
+    async with server.connect() as agent:
+        assert await agent.given() == [behind.run_id]
 
 
 async def test_a_later_connection_takes_the_agents_id_over(cluster: Cluster) -> None:

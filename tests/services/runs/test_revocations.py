@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
+from sqlalchemy import Connection
 
 from support.runs import ADMIN, ANN, BOB, NOW, Cluster, Server, Starter, after, until
 from trackside_protos.runs.v1.revocation_pb2 import Revocation
@@ -16,8 +17,12 @@ from trackside_protos.runs.v1.runs_service_pb2 import (
     WatchRunDirectoryRequest,
     WatchRunDirectoryResponse,
 )
-from trackside_runs import revoking
+from trackside_runs import revocation_keeper, revoking
+from trackside_runs.registry import Change
+from trackside_runs.storage import revocations
+from trackside_runs.storage.notices import REVOCATIONS_TOPIC
 from trackside_serving.calls import Call
+from trackside_serving.clock import wall_ms
 from trackside_serving.errors import (
     InvalidFieldError,
     InvalidPageTokenError,
@@ -56,6 +61,14 @@ def is_refused(server: Server, token: str) -> bool:
     return False
 
 
+def revocation_of_all(caller: Caller) -> Revocation:
+    """Return one of all tokens of a caller, as another replica stores it."""
+    revocation = Revocation(subject=caller.subject)
+    revocation.latest_issue_time.FromMilliseconds(wall_ms() + 60_000)
+    revocation.expire_time.FromMilliseconds(wall_ms() + 3_600_000)
+    return revocation
+
+
 def token_id_of(server: Server, token: str) -> str:
     return server.verifier.signed(token).token_id
 
@@ -77,13 +90,37 @@ async def test_a_revoked_token_is_refused_at_every_replica(
     token_id = token_id_of(cluster.one, token)
 
     asked: Asked = {"token_id": token_id, "token": token, "subject": "ann"}
-    await revoke(cluster.one, **{by: asked[by]})
+    revocation = (await revoke(cluster.one, **{by: asked[by]})).revocation
 
     assert is_refused(cluster.one, token)
     await until(lambda: is_refused(cluster.other, token))
     assert not is_refused(cluster.other, others)
+    await until(lambda: wall_ms() > revocation.latest_issue_time.ToMilliseconds())
     later = home.signer().mint(ANN, HOUR)
     assert not is_refused(cluster.one, later)
+
+
+async def test_a_failure_that_nobody_foresaw_keeps_no_later_revocation_back(
+    server: Server, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocation_keeper, "_RETRY_SECONDS", 0.001)
+    token = home.signer().mint(ANN, HOUR)
+    failures = [RuntimeError("of the driver")]
+    read = revocations.after
+
+    def read_after_a_failure(connection: Connection, position: int, *, limit: int) -> Any:
+        if failures:
+            raise failures.pop()
+        return read(connection, position, limit=limit)
+
+    monkeypatch.setattr(revocations, "after", read_after_a_failure)
+    server.application._hub.read_again(REVOCATIONS_TOPIC)
+    await until(lambda: not failures)
+    await server.application._committer.commit(
+        Change((), lambda ledger: ledger.revocations.put(revocation_of_all(ANN)))
+    )
+
+    await until(lambda: is_refused(server, token))
 
 
 async def test_what_was_revoked_is_refused_from_the_first_moment_after_a_restart(

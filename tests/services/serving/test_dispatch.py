@@ -303,21 +303,27 @@ async def test_a_caller_that_goes_away_closes_the_iterator() -> None:
 
 
 async def test_a_caller_that_goes_away_in_the_midst_of_a_write_closes_the_iterator() -> None:
-    closed, held_back = asyncio.Event(), asyncio.Event()
+    closed, written = asyncio.Event(), [0]
 
     async def flood(_request: object, _call: Call) -> AsyncIterator[bytes]:
         try:
-            for count in range(10_000):
-                if count == 50:  # far more than was read
-                    held_back.set()
+            while True:
+                written[0] += 1
                 yield b"x" * 65536
         finally:
             closed.set()
 
+    async def held_back() -> None:
+        """Wait until no more is written: some time the line is full."""
+        before = 0
+        while written[0] != before:
+            before = written[0]
+            await asyncio.sleep(0.1)
+
     async with served(RunsServiceWith({"WatchRun": flood})) as s:
         call = s.stream(WATCH)(b"", metadata=bearer())
         await call.read()
-        await held_back.wait()
+        await held_back()
         call.cancel()
         await closed.wait()
 

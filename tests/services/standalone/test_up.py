@@ -43,7 +43,7 @@ class Up:
     def end(self) -> None:
         for process in self.processes:
             with process:
-                process.kill()
+                process.terminate()  # killed, it might leave an agent that is just coming
         detached.stop(self.home)
 
 
@@ -101,10 +101,7 @@ def test_an_agent_that_does_not_end_holds_nobody_up(
 
     monkeypatch.setattr(up_module, "dismiss", dismiss)
 
-    async def go_down() -> None:
-        await up_module._alone(tmp_path, asyncio.create_task(asyncio.sleep(0)))
-
-    process = threading.Thread(target=asyncio.run, args=[go_down()], daemon=True)
+    process = threading.Thread(target=asyncio.run, args=[up_module._alone(tmp_path)], daemon=True)
     process.start()
     process.join(60)
     is_held_up = process.is_alive()

@@ -113,6 +113,7 @@ class RunDirectory:
         self._on_change = on_change
         self._cache: OrderedDict[str, RunEntry] = OrderedDict()
         self._asking: dict[str, asyncio.Task[RunEntry]] = {}
+        self._sealing: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -133,6 +134,14 @@ class RunDirectory:
     def known(self, run_id: str) -> RunEntry | None:
         """Return what is in memory of a run, without asking."""
         return self._cache.get(run_id)
+
+    def is_sealed(self, entry: RunEntry) -> bool:
+        """Return whether what is stored of a run now is late; for the committer's thread.
+
+        So it is from the moment when the seal is to be stored. Its watches hear of that when it
+        is: they end after everything that is not late.
+        """
+        return entry.run_id in self._sealing or self._cache.get(entry.run_id, entry).sealed
 
     async def find_for(self, caller: Caller, run_id: str) -> RunEntry:
         """Return what is known of a run that a caller may see.
@@ -254,9 +263,14 @@ class RunDirectory:
         for entry in entries:
             if entry.deleted:
                 self._remember(entry)
-        await self._commit(DirectoryWork(entries, response.cursor, revocations))
+        self._sealing = frozenset(entry.run_id for entry in entries if entry.sealed)
+        try:
+            await self._commit(DirectoryWork(entries, response.cursor, revocations))
+            for entry in entries:
+                self._remember(entry)
+        finally:
+            self._sealing = frozenset()
         for entry in entries:
-            self._remember(entry)
             self._on_change(entry)
 
     def _remember(self, entry: RunEntry) -> None:

@@ -274,3 +274,5 @@ class Hub:
                     self.compare(await read_heads(self.topics()))
                 except ServiceError as error:
                     _LOG.debug("The heads cannot be read now: %s", error.reason)
+                except Exception:  # noqa: BLE001 - whatever comes, what is lost later must be found
+                    _LOG.exception("The search for what the bus has lost failed.")

@@ -189,10 +189,6 @@ class RecordService(Generic[W]):
         """Return whether anybody may be following a run, here or at another replica."""
         return self._has_replicas or self.hub.is_watched(run_id)
 
-    def is_sealed(self, entry: RunEntry) -> bool:
-        """Return whether a run is sealed, by what is known now."""
-        return (self.directory.known(entry.run_id) or entry).sealed
-
     def _run_changed(self, entry: RunEntry) -> None:
         # Its watches look whether they may go on, and whether they have come to the end.
         self.hub.read_again(entry.run_id)

@@ -30,7 +30,7 @@ class LogsService(RecordService[applier.Work]):
                     store_directory=self.directory.store,
                     purge=self.purge,
                     confirmed=self.confirmed,
-                    is_sealed=self.is_sealed,
+                    is_sealed=self.directory.is_sealed,
                     wants_payload=self.is_watched,
                     publish=self.bus.publish,
                     added_small=self.merger.added,

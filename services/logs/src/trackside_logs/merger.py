@@ -74,6 +74,9 @@ class Merger:
             except ServiceError as error:
                 _LOG.info("Merging waits for the store: %s", error.reason)
                 await asyncio.sleep(_RETRY_SECONDS)
+            except Exception:  # noqa: BLE001 - whatever comes, later chunks must be merged
+                _LOG.exception("A round of merging failed.")
+                await asyncio.sleep(_RETRY_SECONDS)
             else:
                 self._wake.clear()
                 await self._wake.wait()

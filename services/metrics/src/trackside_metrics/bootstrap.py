@@ -43,7 +43,7 @@ class MetricsService(RecordService[applier.Work]):
                     store_directory=self.directory.store,
                     purge=self.purge,
                     confirmed=self.confirmed,
-                    is_sealed=self.is_sealed,
+                    is_sealed=self.directory.is_sealed,
                     is_watched=self.is_watched,
                     publish=self.bus.publish,
                     added=self.merger.added,

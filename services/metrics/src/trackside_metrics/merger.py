@@ -127,6 +127,8 @@ class Merger:
                 await self._merge_due()
             except ServiceError as error:
                 _LOG.info("Merging waits for the store: %s", error.reason)
+            except Exception:  # noqa: BLE001 - whatever comes, later blocks must be merged
+                _LOG.exception("A round of merging failed.")
             self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), _RETRY_SECONDS)

@@ -265,7 +265,9 @@ def _allowance(connection: Connection, parent_id: str, parallelism: int | None =
         parent = tables.RUN_MESSAGE.c
         message = connection.execute(
             select(parent.message).where(parent.run_id == parent_id)
-        ).scalar_one()
+        ).scalar_one_or_none()
+        if message is None:
+            return 0  # deleted with its children, since one of them was looked at
         parallelism = run_pb2.Run.FromString(bytes(message)).children.parallelism
     if parallelism <= 0:
         return _UNLIMITED

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from trackside_journal.database import Database
-from trackside_journal.fanout import Hub
+from trackside_journal.fanout import Hub, Subscription
 from trackside_journal.tasks import cancel
 from trackside_runs.storage import queries, revocations
 from trackside_runs.storage.notices import REVOCATIONS_TOPIC
@@ -53,14 +53,22 @@ class RevocationKeeper:
                     await subscription.news()
                     continue
                 subscription.must_read = False
-                try:
-                    subscription.position = await self._read()
-                except ServiceError as error:
-                    _LOG.info("Revocations wait for the store: %s", error.reason)
+                if not await self._has_read(subscription):
                     subscription.must_read = True
                     await asyncio.sleep(_RETRY_SECONDS)
         finally:
             subscription.close()
+
+    async def _has_read(self, subscription: Subscription) -> bool:
+        try:
+            subscription.position = await self._read()
+        except ServiceError as error:
+            _LOG.info("Revocations wait for the store: %s", error.reason)
+            return False
+        except Exception:  # noqa: BLE001 - whatever comes, later revocations must be heard of
+            _LOG.exception("Revocations could not be read.")
+            return False
+        return True
 
     async def _read(self) -> int:
         """Learn what is new, and return as of which position of the list that is all."""

@@ -53,7 +53,9 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
         _say(*greeting.opening(assembly.server.address, assembly.home, log))
         agent = asyncio.create_task(_accompanied(assembly.home.path, assembly.server.address))
         await stop.wait()
-        await _alone(assembly.home.path, agent)
+        await agent  # one that is just coming is ended when it has come
+        _say("", "Ending; runs go on.")
+        await _alone(assembly.home.path)
     finally:
         await assembly.close()
 
@@ -69,12 +71,10 @@ async def _accompanied(home: Path, address: str) -> None:
     _say(*greeting.advice(address))
 
 
-async def _alone(home: Path, agent: "asyncio.Task[None]") -> None:
-    """End the agent, also one that is just coming, while the server still takes its last words."""
+async def _alone(home: Path) -> None:
+    """End the agent while the server still takes its last words."""
     try:
         async with asyncio.timeout(AGENT_END_SECONDS):
-            await agent
-            _say("", "Ending; runs go on.")
             await _aside(dismiss, home)
     except (AgentNotStoppedError, TimeoutError):
         _logger.warning("the agent was told to end and has not yet")
