@@ -135,12 +135,7 @@ class Sender:
     def has_company(self, run_id: str) -> bool:
         """Take over what ended programs of a run have left, and return whether some still is."""
         self.deliver_rest(run_id)
-        return any(
-            one.run_id == run_id
-            and one.identity.producer_id != self._agent_id
-            and not (one.given_up or one.is_delivered())
-            for one in self._delivery.left()
-        )
+        return not self._delivery.is_delivered_but_for(self._agent_id, run_id)
 
     def deliver_leftovers(self) -> None:
         """Deliver what programs of this home that ended without a server have left."""

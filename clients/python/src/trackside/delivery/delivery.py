@@ -149,6 +149,18 @@ class Delivery:
         with self._depot.lock:
             return all(s.is_delivered() for s in self._depot.shipments if s.run_id == run_id)
 
+    def is_delivered_but_for(self, producer_id: str, run_id: str) -> bool:
+        """Say whether of this run only what this producer says is not delivered, if anything.
+
+        What can never be delivered does not count.
+        """
+        with self._depot.lock:  # who looks whether something is delivered reads on in its spool
+            return all(
+                s.given_up or s.is_delivered()
+                for s in self._depot.shipments
+                if s.run_id == run_id and s.identity.producer_id != producer_id
+            )
+
     def left(self) -> list[Shipment]:
         """Return what is not delivered, or may be added to."""
         with self._depot.lock:
