@@ -15,7 +15,7 @@ from trackside.client.connection import Connection
 from trackside.location import Location, read_token
 from trackside_protos.runs.v1.run_pb2 import Run
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 
 def test_a_followed_run_shows_its_output_and_gives_its_exit_code(

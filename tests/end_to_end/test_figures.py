@@ -15,7 +15,7 @@ from trackside.client.watch import watch_runs
 from trackside.location import Location
 from trackside_protos.runs.v1.run_pb2 import Run
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 LIVE = 'name = "learner" AND last.accuracy > 0.9'
 

@@ -9,7 +9,7 @@ from support.terminal_shell import INTERRUPT, TerminalShell
 from support.whole_installation import TRACKSIDE, WholeInstallation
 from trackside.cli.tables import width_of
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LONG: Final = "x" * 200

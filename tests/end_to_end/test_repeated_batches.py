@@ -22,7 +22,7 @@ from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.runs_service_pb2 import CreateRunRequest, ReportRunRequest
 from trackside_protos.runs.v1.task_pb2 import TASK_STATE_RUNNING, Task
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 BATCHES: Final = 320
 WINDOW: Final = 32

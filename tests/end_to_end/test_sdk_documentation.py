@@ -7,7 +7,7 @@ from support.programs import Programs
 from support.whole_installation import WholeInstallation
 from trackside_agent import detached
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 
 def own_examples() -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from support.stored_runs import StoredRun, StoredRuns
 from support.whole_installation import WholeInstallation
 from trackside_agent import detached
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 DAY = 24 * 60 * 60
 

@@ -19,7 +19,7 @@ from trackside.location import discover
 from trackside.spool.folder import SpoolFolder
 from trackside_agent import detached
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 COUNTS = """
 import itertools, os, sys, time, trackside

@@ -15,7 +15,7 @@ from support.stored_runs import StoredRun, StoredRuns
 from support.whole_installation import TRACKSIDE, WholeInstallation
 from trackside_agent import detached
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 # A script of ten minutes, each of them a tenth of a second: a file says when it is to end.
 SCRIPT = """

@@ -17,7 +17,7 @@ from trackside_protos.runs.v1.output_pb2 import OutputKind
 from trackside_protos.runs.v1.run_state_pb2 import RunState
 from trackside_protos.runs.v1.task_pb2 import TaskState
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 TELLS_EVERYTHING = """
 import logging, pathlib, time, trackside

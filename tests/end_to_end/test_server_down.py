@@ -15,7 +15,7 @@ from trackside_protos.logs.v1.log_entry_pb2 import LogEntry
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import RUN_STATE_FAILED
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 PROGRAM: Final = textwrap.dedent("""
     import sys

@@ -11,7 +11,7 @@ from support.clocks import shifted_clock
 from support.whole_installation import WholeInstallation
 from trackside_agent import detached
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 DAY = 24 * 60 * 60
 WORK = ["run", "--", "sh", "-c", "echo first; sleep 0.5; echo last; exit 7"]

@@ -1,5 +1,6 @@
 """A shell with a person at its terminal, who types when it is their turn."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -43,6 +44,7 @@ class TerminalShell:
             env={**of_a_person, "TERM": "dumb", "HISTFILE": "", **_PROMPTING},
         )
         os.close(theirs)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.written = ""
         """What the terminal shows since the last command was typed, with what is typed."""
         self.answered = 0
@@ -84,8 +86,8 @@ class TerminalShell:
             ready, _, _ = select.select([self._ours], [], [], left)
             if not ready:
                 return False
-            text = os.read(self._ours, 1 << 16).decode(errors="replace")
-            self.written += text.replace("\r\n", "\n")
+            text = self._decoder.decode(os.read(self._ours, 1 << 16))  # may end within a letter
+            self.written = (self.written + text).replace("\r\n", "\n")
         return True
 
     def finished(self) -> str:

@@ -14,7 +14,7 @@ from support.control_room import ControlRoom, Told
 from trackside_protos.runs.v1.run_state_pb2 import StateReason
 from trackside_runner_local.processes import Process, is_alive, send
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 LINES, CODES = 40, 24
 STARTS_ONCE = """

@@ -16,7 +16,7 @@ from support.private_server import free_port
 from trackside_agent import detached
 from trackside_standalone import up as up_module
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.end_to_end
 
 TRACKSIDE: Final = str(Path(sys.executable).with_name("trackside"))
 

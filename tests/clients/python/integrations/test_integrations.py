@@ -5,7 +5,7 @@ from support.append_server import AppendServer, StoredRun
 from support.programs import Programs
 from support.reported import parameters, result, scope
 
-pytestmark = [pytest.mark.integrations, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integrations
 
 QUIET = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
 
