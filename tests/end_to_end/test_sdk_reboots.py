@@ -202,8 +202,9 @@ def test_a_launched_script_is_known_to_its_end_after_the_machine_went_down(
     assert_everything_once_in_order_at_its_time(stored, minutes if is_whole else AWAY_UNTIL)
 
 
+@pytest.mark.parametrize("is_named", [False, True], ids=["as the home", "as a folder"])
 def test_a_home_without_an_agent_is_synced_any_number_of_times_and_stored_once(
-    installation: WholeInstallation, machine: Machine, tmp_path: Path
+    installation: WholeInstallation, machine: Machine, tmp_path: Path, *, is_named: bool
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     token = (installation.home / "token").read_text().strip()
@@ -216,7 +217,8 @@ def test_a_home_without_an_agent_is_synced_any_number_of_times_and_stored_once(
     machine.go_down()
     installation.prefix = machine.boot()
     installation.start()
-    sync, environment = [TRACKSIDE, "sync"], installation.environment | away
+    sync = [TRACKSIDE, "sync", *([str(elsewhere)] if is_named else [])]
+    environment = installation.environment | ({} if is_named else away)
 
     cut = subprocess.Popen(sync, env=environment)  # noqa: S603 - our own command
     runs = StoredRuns(installation.address, installation.home)
