@@ -9,6 +9,7 @@ import pytest
 
 from support.eventually import eventually
 from support.plain_client import PlainClient
+from support.programs import pause
 from support.whole_installation import WholeInstallation
 from trackside_agent import detached
 from trackside_protos.runs.v1.run_pb2 import Run
@@ -40,7 +41,7 @@ def test_stopped_agent_is_missed_and_tells_all_when_it_goes_on(
     eventually(lambda: installation.command("logs", run_id).out)
     agent = eventually(lambda: detached.find_running(installation.home))
     with PlainClient(installation.address, token) as client:
-        os.kill(agent, signal.SIGSTOP)
+        pause(agent)
         try:
             (tmp_path / "go").touch()
             eventually((tmp_path / "over").exists)

@@ -15,6 +15,7 @@ import pytest
 
 from support.command_line import Done
 from support.eventually import eventually
+from support.programs import pause
 from support.whole_installation import WholeInstallation
 from trackside.client.connection import Connection
 from trackside.client.errors import (
@@ -306,7 +307,7 @@ def test_an_interrupted_download_goes_on_where_it_was(
     run_id, path = large
     here = tmp_path / "here"
     agent = agent_of(installation)
-    os.kill(agent, signal.SIGSTOP)  # so that it is for certain not over before it is interrupted
+    pause(agent)  # so that it is for certain not over before it is interrupted
     downloading = installation.open("download", run_id, "--to", str(here))
     os.kill(agent, signal.SIGCONT)
     eventually(lambda: part_bytes(here) or (here / "large").exists())

@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from support.eventually import eventually
 
 
 @dataclass
@@ -76,8 +79,18 @@ class Programs:
 
 def is_running(process_id: int) -> bool:
     """Say whether a process lives, and was not only left unnoticed by its parent."""
+    return _state_of(process_id) not in ("", "Z")
+
+
+def pause(process_id: int) -> None:
+    """Stop a process, and return when it has: a call that it is in may still come to its end."""
+    os.kill(process_id, signal.SIGSTOP)
+    eventually(lambda: _state_of(process_id) == "T")
+
+
+def _state_of(process_id: int) -> str:
     try:
         facts = Path(f"/proc/{process_id}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):  # the latter if it goes while it is read
-        return False
-    return facts.rpartition(")")[2].split()[0] != "Z"
+        return ""
+    return facts.rpartition(")")[2].split()[0]

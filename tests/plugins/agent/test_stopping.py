@@ -9,6 +9,7 @@ import pytest
 
 from support.agents import AgentProcess, how_it_ended
 from support.control_room import ControlRoom
+from support.programs import pause
 from trackside_agent.run_folder import RunFolder, StoredCommand
 from trackside_protos.runners.v1.runners_service_pb2 import Assignment
 from trackside_runner_local.processes import is_alive, marked, send
@@ -193,7 +194,7 @@ def test_stop_that_comes_after_the_end_found_nothing(
     run_id = agent.run("import os, sys\nwhile not os.path.exists(sys.argv[1]): pass", go)
     room.wait(lambda: room.told(run_id).states)
     supervisor = agent.supervisor(run_id)
-    os.kill(agent.pid, signal.SIGSTOP)
+    pause(agent.pid)
     go.touch()
     room.wait(lambda: not is_alive(supervisor))
     room.stop_run(run_id, "request-1")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.eventually import eventually
+from support.programs import pause
 from support.small_disk import small_disk
 from trackside.capture import descriptors
 from trackside.capture.descriptors import CapturedDescriptor, CaptureError
@@ -109,7 +110,7 @@ def test_what_a_busy_machine_copies_late_is_waited_for(
         monkeypatch.setattr(descriptors, name, 60.0)
     captured = CapturedDescriptor(descriptor, tmp_path, Masker([]))
     copying = eventually(lambda: copies_into(tmp_path))
-    os.kill(copying, signal.SIGSTOP)
+    pause(copying)
     os.write(descriptor, b"late\n")
     waiting: list[int] = []
     unread = descriptors._unread
