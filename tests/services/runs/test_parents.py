@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -18,12 +19,15 @@ from support.runs import (
     closed,
     scope,
     state,
+    until,
 )
 from trackside_journal.errors import StoreUnavailableError
-from trackside_protos.runs.v1 import run_pb2, run_state_pb2, runs_service_pb2
+from trackside_protos.runs.v1 import provenance_pb2, run_pb2, run_state_pb2, runs_service_pb2
 from trackside_runs import parents
 from trackside_runs.errors import ActionNotAllowedError
+from trackside_runs.registry import Change
 from trackside_serving.errors import InvalidFieldError
+from trackside_serving.identity import Caller, Role
 
 
 async def family(server: Server, count: int, **fields: Any) -> tuple[Run, list[Run]]:
@@ -173,6 +177,44 @@ async def test_progress_that_the_store_did_not_take_is_added_up_later(
         patched.setattr(parents, "add_up", fail)
         with pytest.raises(StoreUnavailableError):
             await server.look()
+    await server.look()
+
+    assert (await server.get(parent.run_id)).progress.percent == pytest.approx(50)
+
+
+async def test_progress_that_is_told_together_with_something_else_is_progress(
+    server: Server,
+) -> None:
+    parent, [child] = await family(server, 1)
+    provenance = Report(provenance=provenance_pb2.Provenance(work_directory="/data"))
+
+    await server.report(child.run_id, state(RUNNING), scope("fold", 1, 2), provenance)
+    await server.look()
+
+    last = [each.run for each in await server.changes(child.run_id) if each.HasField("run")][-1]
+    assert last.progress.percent == pytest.approx(50)
+    assert (await server.get(parent.run_id)).progress.percent == pytest.approx(50)
+
+
+async def test_progress_that_is_stored_together_with_figures_reaches_the_parent(
+    server: Server,
+) -> None:
+    parent, [child] = await family(server, 1)
+    await server.report(child.run_id, state(RUNNING))
+    await server.look()
+    committer, go = server.application._committer, threading.Event()
+    figures = runs_service_pb2.RunFigures(run_id=child.run_id, sequence=1)
+    figures.figures.add(key="accuracy", last=0.9)
+    request = runs_service_pb2.ReportFiguresRequest(runs=[figures])
+
+    async with asyncio.TaskGroup() as together:
+        together.create_task(committer.commit(Change((), lambda _: go.wait(20))))
+        await until(committer._queue.empty)
+        together.create_task(server.report(child.run_id, scope("fold", 1, 2)))
+        await until(lambda: committer._queue.qsize() == 1)
+        together.create_task(server.call("ReportFigures", request, Caller("metrics", Role.SERVICE)))
+        await until(lambda: committer._queue.qsize() == 2)
+        go.set()
     await server.look()
 
     assert (await server.get(parent.run_id)).progress.percent == pytest.approx(50)

@@ -53,6 +53,7 @@ def refresh_progress(ledger: Ledger, record: RunRecord) -> None:
     latest = max(entries, key=lambda entry: (not entry.scope.HasField("end_time"), entry.ordinal))
     if latest.scope.message:
         record.message.progress.message = latest.scope.message
+    record.touch()
 
 
 def note_end(ledger: Ledger, record: RunRecord, *, is_completed: bool) -> None:

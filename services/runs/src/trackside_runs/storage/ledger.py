@@ -241,6 +241,8 @@ class Ledger:
         self._note_elapsed(record.message)
         run = record.message.SerializeToString()
         record.encoded = sequence, run
+        if record.is_touched:
+            self._note_advance(record)
         record.is_touched = False
         change = self._change(sequence, RUN_KIND, run + extra, from_)
         self._entries.append(Entry(record, sequence, RUN_KIND, change, run))
@@ -249,7 +251,6 @@ class Ledger:
         """Write everything and return what the bus is to be told, in order."""
         for record in self._records.values():
             if record.is_touched:
-                self._note_advance(record)
                 self.change_run(record)
         first = self._take_positions()
         self.revocations.write(first + len(self._entries))
