@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trackside_journal.committer import Ticket
 
 BODY = wire.bytes_field(2, b"contents")
+Submitted = list["Ticket[RawBatch[None]]"]
 
 
 def message(sequence: int, *, run_id: str = RUN, producer_id: str = "p", epoch: int = 1) -> bytes:
@@ -174,33 +175,39 @@ async def test_the_stream_ends_when_it_was_closed_and_everything_is_settled(
     assert [ack.through_sequence for ack in producer.acknowledged] == [1, 2]
 
 
-async def test_what_is_settled_while_a_response_is_sent_is_acknowledged_before_the_end() -> None:
-    submitted: list[Ticket[RawBatch[None]]] = []
-    stream = IngestStream(of(message(1), message(2)), admit=anyone, submit=submitted.append)
-    responses = aiter(stream.responses())
-    first = asyncio.ensure_future(anext(responses))
-    await settle()
-    submitted[0].settle(Stored(1, duplicate=False))
-    await first
+@pytest.fixture
+async def sending() -> AsyncIterator[tuple[Submitted, AsyncIterator[bytes]]]:
+    """Give a closed stream of three batches that is sending that the first of them is stored."""
+    submitted: Submitted = []
+    messages = of(message(1), message(2), message(3))
+    stream = IngestStream(messages, admit=anyone, submit=submitted.append)
+    async with closing(stream.responses()) as responses:
+        first = asyncio.ensure_future(anext(responses))
+        await settle()
+        submitted.pop(0).settle(Stored(1, duplicate=False))
+        await first
+        yield submitted, responses
 
-    submitted[1].settle(Stored(2, duplicate=False))
+
+async def test_what_is_settled_while_a_response_is_sent_is_acknowledged_before_the_end(
+    sending: tuple[Submitted, AsyncIterator[bytes]],
+) -> None:
+    (second, third), responses = sending
+
+    second.settle(Stored(2, duplicate=False))
+    third.settle(Stored(3, duplicate=False))
 
     rest = [Acknowledgement.FromString(inner(one)) async for one in responses]
-    assert [ack.through_sequence for ack in rest] == [2]
+    assert [ack.through_sequence for ack in rest] == [3]
 
 
-async def test_what_is_stored_while_a_response_is_sent_is_acknowledged_before_a_refusal() -> None:
-    submitted: list[Ticket[RawBatch[None]]] = []
-    messages = (message(1), message(2), message(3))
-    stream = IngestStream(of(*messages), admit=anyone, submit=submitted.append)
-    responses = aiter(stream.responses())
-    first = asyncio.ensure_future(anext(responses))
-    await settle()
-    submitted[0].settle(Stored(1, duplicate=False))
-    await first
+async def test_what_is_stored_while_a_response_is_sent_is_acknowledged_before_a_refusal(
+    sending: tuple[Submitted, AsyncIterator[bytes]],
+) -> None:
+    (second, third), responses = sending
 
-    submitted[1].settle(Stored(2, duplicate=False))
-    submitted[2].settle(RunNotFoundError())
+    second.settle(Stored(2, duplicate=False))
+    third.settle(RunNotFoundError())
 
     assert Acknowledgement.FromString(inner(await anext(responses))).through_sequence == 2
     with pytest.raises(RunNotFoundError):
