@@ -61,7 +61,7 @@ class LocalReader:
 
         It may have to wait for a read that was given up, and many may be given up at once.
         """
-        await asyncio.wrap_future(_started(close, after=_nothing))
+        await asyncio.wrap_future(_started(close))
 
     def _begin(self, work: Callable[[], T]) -> "Future[T]":
         if not self._room.acquire(blocking=False):
@@ -76,7 +76,7 @@ class LocalReader:
         return LocalFile(descriptor, self)
 
 
-def _started(work: Callable[[], T], *, after: Callable[[], None]) -> "Future[T]":
+def _started(work: Callable[[], T], *, after: Callable[[], None] = lambda: None) -> "Future[T]":
     """Do something in a thread, and something else after it, and return what comes of it."""
     future: Future[T] = Future()
 
@@ -96,10 +96,6 @@ def _started(work: Callable[[], T], *, after: Callable[[], None]) -> "Future[T]"
         after()
         raise
     return future
-
-
-def _nothing() -> None:
-    """There is nothing to be done."""
 
 
 class LocalFile(OpenedFile):
