@@ -17,7 +17,7 @@ NOWHERE = "127.0.0.1:1"
 
 
 def test_delivered_run_that_finds_the_disk_full_is_forgotten_when_there_is_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = AgentFolder(tmp_path)
     folder.make()
@@ -32,11 +32,13 @@ def test_delivered_run_that_finds_the_disk_full_is_forgotten_when_there_is_room(
     with monkeypatch.context() as disk:
         disk.setattr("trackside_agent.durable.write", fail)
         host.keep_house()
+        host.keep_house()
     held = host.held_run_ids
     host.keep_house()
     host.stop()
 
     assert held == [RUN_ID]
+    assert caplog.text.count("cannot be forgotten yet: [Errno 28] No space left on device") == 1
     assert host.held_run_ids == []
     assert folder.has_ended(RUN_ID)
 

@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final
 
 from trackside_agent.agent_folder import AgentFolder
@@ -44,6 +43,7 @@ class Host:
         self._lock = threading.Lock()
         self._held: dict[str, HeldRun] = {}
         self._ended: set[str] = set()
+        self._unforgotten: set[str] = set()
         self._next_leftovers = 0.0
         self._threads = {
             name: RunnerThread(runner)
@@ -150,8 +150,7 @@ class Host:
             ended = list(self._ended)
         for run_id in ended:
             if self._sender.is_delivered(run_id):
-                with suppress(OSError):  # no room on the disk: next time
-                    self._forget(run_id)
+                self._try_to_forget(run_id)
         if time.monotonic() >= self._next_leftovers:
             self._next_leftovers = time.monotonic() + LEFTOVERS_SECONDS
             self._sender.deliver_leftovers()
@@ -162,8 +161,15 @@ class Host:
             thread.stop()
         self._sender.stop()
 
-    def _forget(self, run_id: str) -> None:
-        self._folder.forget(self._folder.run(run_id))
+    def _try_to_forget(self, run_id: str) -> None:
+        try:
+            self._folder.forget(self._folder.run(run_id))
+        except OSError as error:  # such as no room on the disk: next time, and said once
+            if run_id not in self._unforgotten:
+                logger.warning("run %s cannot be forgotten yet: %s", run_id, error)
+            self._unforgotten.add(run_id)
+            return
+        self._unforgotten.discard(run_id)
         with self._lock:
             self._ended.discard(run_id)
         logger.info("run %s has ended and is delivered", run_id)
