@@ -202,14 +202,20 @@ async def test_progress_that_is_stored_together_with_figures_reaches_the_parent(
     parent, [child] = await family(server, 1)
     await server.report(child.run_id, state(RUNNING))
     await server.look()
-    committer, go = server.application._committer, threading.Event()
+    committer = server.application._committer
+    busy, go = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        busy.set()
+        assert go.wait(20)
+
     figures = runs_service_pb2.RunFigures(run_id=child.run_id, sequence=1)
     figures.figures.add(key="accuracy", last=0.9)
     request = runs_service_pb2.ReportFiguresRequest(runs=[figures])
 
     async with asyncio.TaskGroup() as together:
-        together.create_task(committer.commit(Change((), lambda _: go.wait(20))))
-        await until(committer._queue.empty)
+        together.create_task(committer.commit(Change((), hold)))
+        await until(busy.is_set)
         together.create_task(server.report(child.run_id, scope("fold", 1, 2)))
         await until(lambda: committer._queue.qsize() == 1)
         together.create_task(server.call("ReportFigures", request, Caller("metrics", Role.SERVICE)))
