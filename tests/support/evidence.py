@@ -41,15 +41,18 @@ def check_what_was_told(watcher: PlainWatcher, client: PlainClient, store: Store
     told, run_id = watcher.told(), watcher.run_id
     for service, items in told.items():
         assert [s for s, _ in items] == list(range(1, len(items) + 1)), (run_id, service)
+    stored_before = store.changes(run_id)
     changes = list(client.changes(run_id))
-    # What the last metrics have come to is known after the seal, with which a watch ends.
+    # What the last metrics have come to is known after the seal, with which a watch ends, and
+    # may become known at any moment of this check.
     seal, *later = changes[len(told["runs"]) - 1 :]
     assert seal.run.sealed
     assert all(_but_for_figures(late.run) == _but_for_figures(seal.run) for late in later)
     listed_changes: Told = [(c.sequence, digest(c)) for c in changes]
     listed_entries: Told = [(n, digest(entry)) for n, entry in client.log_entries(run_id)]
     assert told["runs"] == listed_changes[: len(told["runs"])]
-    assert listed_changes == store.changes(run_id)
+    assert stored_before == listed_changes[: len(stored_before)]
+    assert listed_changes == store.changes(run_id)[: len(listed_changes)]
     assert told["logs"] == listed_entries == store.log_entries(run_id)
     assert [s for s, _ in told["metrics"]] == store.block_sequences(run_id)
 
