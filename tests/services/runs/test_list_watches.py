@@ -4,6 +4,7 @@ import random
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from support.conditions import until
 from support.runs import (
     ADMIN,
     ANN,
@@ -20,7 +21,6 @@ from support.runs import (
     launched,
     state,
     sweep,
-    until,
 )
 from trackside_journal.cursor import CursorMint, JournalKind
 from trackside_journal.errors import CursorAheadError, CursorExpiredError, CursorForeignError

@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from support.conditions import until
 from support.control import TIMES, steps
 from support.deleting import (
     carry_out,
@@ -33,7 +34,6 @@ from support.runs import (
     new_run_id,
     state,
     sweep,
-    until,
 )
 from trackside_protos.runners.v1.runners_service_pb2 import (
     ConnectRequest,
