@@ -27,8 +27,8 @@ run: $(or $(wildcard .venv/dev.stamp),.venv/run.stamp) ## Set everything up and 
 test: environment integrations servers lint ## Lint and all tests but the slow ones: what CI calls.
 	.venv/bin/pytest -n 2 -m "not slow"
 
-test-all: environment integrations integrations-torch servers lint ## Lint and all tests, the slow ones too.
-	.venv/bin/pytest -n 2
+test-all: environment integrations integrations-torch servers lint ## Lint and all tests, the slow ones too, with new examples of properties.
+	.venv/bin/pytest -n 2 --hypothesis-profile exploring
 
 check: lint ## Lint and the fast tests: before each commit.
 	.venv/bin/pytest -n 4 --hypothesis-profile quick -m "not (redis or postgresql or slow or exhaustive or processes or end_to_end or integrations)"

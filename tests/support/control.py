@@ -2,6 +2,7 @@
 
 import asyncio
 
+from support.conditions import until
 from support.runs import (
     RUNNING,
     Agent,
@@ -10,7 +11,6 @@ from support.runs import (
     Server,
     launched,
     state,
-    until,
 )
 from trackside_protos.runs.v1 import report_pb2, run_pb2, run_state_pb2, runs_service_pb2
 from trackside_serving.calls import Call

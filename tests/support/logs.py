@@ -1,6 +1,5 @@
 """Builders for tests of the logs service: entries, batches, and calls of its methods."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
@@ -33,7 +32,6 @@ BOB = Caller("bob", Role.USER)
 INFO = log_entry_pb2.LOG_LEVEL_INFO
 
 Entries = list[tuple[int, log_entry_pb2.LogEntry]]
-Condition = Callable[[], bool]
 
 
 def make_entry(
@@ -99,12 +97,6 @@ def sequences(entries: Entries) -> list[int]:
 
 def messages(entries: Entries) -> list[str]:
     return [entry.message for _, entry in entries]
-
-
-async def until(condition: Condition) -> None:
-    """Return when a condition holds, letting the event loop go on meanwhile."""
-    while not condition():  # noqa: ASYNC110 - the condition may be anything, and needs no event
-        await asyncio.sleep(0.002)
 
 
 async def each(requests: Iterable[bytes]) -> AsyncIterator[bytes]:

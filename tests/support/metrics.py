@@ -1,12 +1,12 @@
 """Builders for tests of the metrics service: blocks, batches, and calls of its methods."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, NullPool, create_engine, select, text, update
 
+from support.conditions import until
 from support.run_directory import RunDirectoryStandIn
 from trackside_metrics.bootstrap import MetricsService
 from trackside_metrics.tables import CHUNK
@@ -26,7 +26,6 @@ PointBlock = series_pb2.PointBlock
 SeriesFilter = metrics_service_pb2.SeriesFilter
 ListSeriesRequest = metrics_service_pb2.ListSeriesRequest
 QueryPointsRequest = metrics_service_pb2.QueryPointsRequest
-Condition = Callable[[], bool]
 
 
 def make_block(
@@ -73,12 +72,6 @@ def training_steps(count: int, *, keys: int = 5) -> Iterator[bytes]:
             make_block(f"metric_{key}", [key + step / 7], first_step=step) for key in range(keys)
         ]
         yield make_batch(step + 1, blocks)
-
-
-async def until(condition: Condition) -> None:
-    """Return when a condition holds, letting the event loop go on meanwhile."""
-    while not condition():  # noqa: ASYNC110 - the condition may be anything, and needs no event
-        await asyncio.sleep(0.002)
 
 
 async def each(requests: Iterable[bytes]) -> AsyncIterator[bytes]:

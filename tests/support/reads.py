@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Final, Self
 
-from support.runs import AGENT, ANN, Agent, Report, Server, launched, until
+from support.conditions import until
+from support.runs import AGENT, ANN, Agent, Report, Server, launched
 from support.serving import SIGNER
 from trackside_journal.tasks import closing
 from trackside_protos.runners.v1.runners_service_pb2 import (

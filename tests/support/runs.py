@@ -110,12 +110,6 @@ def launched(**fields: Any) -> Run:
     return Run(runner="local", launch=run_pb2.Launch(command=["fit"]), **fields)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Return when a condition holds, letting the event loop go on meanwhile."""
-    while not condition():  # noqa: ASYNC110 - the condition may be anything, and needs no event
-        await asyncio.sleep(0.002)
-
-
 async def each(items: Iterable[bytes]) -> AsyncIterator[bytes]:
     for item in items:
         yield item

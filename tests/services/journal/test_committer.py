@@ -228,7 +228,8 @@ async def test_what_was_held_is_given_up_when_the_store_is_unavailable(
     async with running(sqlite_database, applier) as committer:
         held = asyncio.ensure_future(committed(committer, batch(2)))
         await until(lambda: applier.wants_tick)
-        with sqlite3.connect(store_path, isolation_level=None) as intruder:
+        # It may still be storing that, and has the store until it has.
+        with sqlite3.connect(store_path, isolation_level=None, timeout=100) as intruder:
             intruder.execute("begin immediate")
 
             results = await held

@@ -84,8 +84,8 @@ async def test_a_replica_hears_itself_at_once_and_only_once(
 ) -> None:
     here, there = replicas
     record = Record()
-    one, marker = await watched(here, record, redis_url, 1), watcher(Record(), there.hub)
-    await until(lambda: subscribers(redis_url) == 2)
+    one = await watched(here, record, redis_url, 1)
+    marker = await watched(there, Record(), redis_url, 2)
 
     here.bus.publish([notice(0, 1)])
     await one.until(1)

@@ -5,6 +5,7 @@ from typing import cast
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from support.conditions import until
 from support.logs import (
     BOB,
     ON_SQLITE,
@@ -16,7 +17,6 @@ from support.logs import (
     messages,
     numbered,
     sequences,
-    until,
 )
 from trackside_journal.directory import DirectoryWork
 from trackside_protos.logs.v1 import log_entry_pb2, logs_service_pb2

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from support.conditions import until
 from support.leftover_rows import rows_of
 from support.logs import (
     ANN,
@@ -12,7 +13,6 @@ from support.logs import (
     Watcher,
     make_batch,
     make_entry,
-    until,
     watch_request,
 )
 from support.run_directory import RunDirectoryStandIn

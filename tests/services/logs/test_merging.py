@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select
 
+from support.conditions import until
 from support.logs import (
     ON_POSTGRESQL,
     ON_SQLITE,
@@ -16,7 +17,6 @@ from support.logs import (
     make_batch,
     make_entry,
     sequences,
-    until,
     watch_request,
 )
 from support.run_directory import RunDirectoryStandIn

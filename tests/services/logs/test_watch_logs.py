@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from support.conditions import until
 from support.logs import (
     BOB,
     ON_POSTGRESQL,
@@ -15,7 +16,6 @@ from support.logs import (
     make_entry,
     messages,
     sequences,
-    until,
     watch_request,
 )
 from support.run_directory import RunDirectoryStandIn

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import numpy as np
 import pytest
 
+from support.conditions import until
 from support.metrics import (
     ANN,
     BOB,
@@ -17,7 +18,6 @@ from support.metrics import (
     batches,
     make_batch,
     make_block,
-    until,
     watch_request,
 )
 from trackside_journal.errors import BatchConflictError

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from support.conditions import until
 from support.leftover_rows import rows_of
 from support.metrics import (
     ANN,
@@ -12,7 +13,6 @@ from support.metrics import (
     make_batch,
     make_block,
     training_steps,
-    until,
     watch_request,
 )
 from support.run_directory import RunDirectoryStandIn

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from support.conditions import until
 from support.leftover_rows import rows_of
 from support.metrics import (
     ANN,
@@ -14,7 +15,6 @@ from support.metrics import (
     make_batch,
     make_block,
     training_steps,
-    until,
 )
 from support.run_directory import RunDirectoryStandIn
 from trackside_metrics import figure_reporter

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
+from support.conditions import until
 from support.metrics import (
     ANN,
     BOB,
@@ -18,7 +19,6 @@ from support.metrics import (
     make_batch,
     make_block,
     training_steps,
-    until,
     watch_request,
 )
 from support.run_directory import RunDirectoryStandIn

@@ -4,6 +4,7 @@ from collections import Counter
 import pytest
 from sqlalchemy import func, select
 
+from support.conditions import until
 from support.runs import (
     ADMIN,
     COMPLETED,
@@ -17,7 +18,6 @@ from support.runs import (
     new_run_id,
     state,
     sweep,
-    until,
 )
 from trackside_journal import fanout
 from trackside_protos.runners.v1 import runners_service_pb2

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from support.conditions import until
 from support.runs import (
     ANN,
     COMPLETED,
@@ -12,7 +13,6 @@ from support.runs import (
     after,
     closed,
     state,
-    until,
 )
 from trackside_protos.runs.v1 import runs_service_pb2
 from trackside_protos.runs.v1.run_pb2 import SeriesFigure

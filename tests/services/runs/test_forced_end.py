@@ -1,6 +1,15 @@
 import pytest
 
-from support.control import CONFIRMED, NOT_PROVEN, UNCONFIRMED, conditions, results, running, step
+from support.control import (
+    CONFIRMED,
+    KILLED,
+    NOT_PROVEN,
+    UNCONFIRMED,
+    conditions,
+    results,
+    running,
+    step,
+)
 from support.runs import (
     FAILED,
     RUNNING,
@@ -69,3 +78,33 @@ async def test_a_forced_end_of_a_parent_ends_its_children(server: Server) -> Non
     ended = await server.force_end(parent.run_id)
 
     assert (ended.state, ended.children.counts["TERMINATED"]) == (TERMINATED, 3)
+
+
+async def test_a_forced_end_of_a_parent_is_on_its_record_too(server: Server) -> None:
+    parent = await server.create(sweep(a=[1]))
+    async with server.connect() as agent:
+        await agent.given()
+    await server.kill(parent.run_id)
+
+    ended = await server.force_end(parent.run_id)
+
+    assert (ended.state_reason, results(ended)) == (UNCONFIRMED, [NOT_PROVEN, NOT_PROVEN])
+    assert ended.state_message == "Ended by root without proof that nothing of it is left."
+    assert [request.requester for request in ended.control_requests] == ["ann", "root"]
+    assert not any(request.HasField("confirm_time") for request in ended.control_requests)
+    assert await server.force_end(parent.run_id) == ended
+
+
+async def test_the_end_of_a_parent_proves_no_more_than_those_of_its_children(
+    server: Server,
+) -> None:
+    parent = await server.create(sweep(a=[1, 2]))
+    async with server.connect() as agent:
+        first, second = await agent.given(2)
+        await server.kill(parent.run_id)
+        await server.force_end(first)
+        await agent.report(second, state(FAILED, exit_signal=9))
+
+    ended = await server.get(parent.run_id)
+    assert (ended.state, ended.state_reason, results(ended)) == (TERMINATED, KILLED, [NOT_PROVEN])
+    assert not ended.control_requests[0].HasField("confirm_time")

@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from support.conditions import until
 from support.reads import (
     END,
     Reading,
@@ -18,7 +19,7 @@ from support.reads import (
     published,
     refusal,
 )
-from support.runs import ADMIN, BOB, Agent, Cluster, Starter, until
+from support.runs import ADMIN, BOB, Agent, Cluster, Starter
 from support.serving import Served, served
 from trackside_runs.errors import AgentAwayError, AgentElsewhereError, OutputGoneError
 from trackside_serving.errors import (

@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from support.conditions import until
 from support.control import (
     ACKNOWLEDGED,
     CONFIRMED,
@@ -34,7 +35,6 @@ from support.runs import (
     state,
     sweep,
     task,
-    until,
 )
 from trackside_journal.errors import StoreUnavailableError
 from trackside_protos.runs.v1 import run_pb2, run_state_pb2, runs_service_pb2

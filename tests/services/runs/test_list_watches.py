@@ -4,6 +4,7 @@ import random
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from support.conditions import until
 from support.runs import (
     ADMIN,
     ANN,
@@ -20,7 +21,6 @@ from support.runs import (
     launched,
     state,
     sweep,
-    until,
 )
 from trackside_journal.cursor import CursorMint, JournalKind
 from trackside_journal.errors import CursorAheadError, CursorExpiredError, CursorForeignError
@@ -192,9 +192,14 @@ async def test_a_sweep_is_in_the_list_with_all_its_children(cluster: Cluster) ->
     async with cluster.other.watch_list("runner=local") as watcher:
         await watcher.caught_up()
         parent = await cluster.one.create(sweep(a=range(30)))
-        await until(lambda: len(watcher.members) == 31)
+        await until(
+            lambda: (
+                len(watcher.members) == 31
+                and watcher.members[parent.run_id].children.counts["PENDING"] == 30
+            )
+        )
 
-    assert watcher.members[parent.run_id].children.counts["PENDING"] == 30
+    assert not watcher.left
 
 
 async def test_cursors_of_a_list_are_its_own(server: Server) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from support.conditions import until
 from support.reads import (
     END,
     Reading,
@@ -27,7 +28,6 @@ from support.runs import (
     Server,
     closed,
     state,
-    until,
 )
 from trackside_journal.tasks import closing
 from trackside_protos.runners.v1.runners_service_pb2 import ConnectRequest, ConnectResponse, Hello

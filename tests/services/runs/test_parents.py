@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from support.conditions import until
 from support.runs import (
     COMPLETED,
     FAILED,
@@ -19,7 +20,6 @@ from support.runs import (
     closed,
     scope,
     state,
-    until,
 )
 from trackside_journal.errors import StoreUnavailableError
 from trackside_protos.runs.v1 import provenance_pb2, run_pb2, run_state_pb2, runs_service_pb2

@@ -8,7 +8,8 @@ import jwt
 import pytest
 from sqlalchemy import Connection
 
-from support.runs import ADMIN, ANN, BOB, NOW, Cluster, Server, Starter, after, until
+from support.conditions import until
+from support.runs import ADMIN, ANN, BOB, NOW, Cluster, Server, Starter, after
 from trackside_protos.runs.v1.revocation_pb2 import Revocation
 from trackside_protos.runs.v1.runs_service_pb2 import (
     ListRevocationsRequest,

@@ -141,6 +141,7 @@ async def test_many_open_tasks_come_in_pages(cluster: Cluster) -> None:
         )
 
     async with cluster.other.watch(run.run_id) as watcher:
+        await watcher.until(lambda: bool(watcher.responses))  # it begins while they are open
         await cluster.one.report(run.run_id, *(task(f"t{i}", "SUCCEEDED") for i in range(700)))
         await end(cluster.one, run)
         await watcher.ended()

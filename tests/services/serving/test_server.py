@@ -220,23 +220,30 @@ async def test_the_streams_of_a_revoked_token_end_and_no_others() -> None:
     assert still_open
 
 
-async def test_going_down_ends_everything_with_its_cursor() -> None:
-    service = RunsServiceWith({"WatchRun": watch_until_drained, "WatchRuns": watch_for_ever})
-
-    async with served(service) as s:
+async def test_going_down_is_told_by_health_and_ends_watches_with_their_cursors() -> None:
+    async with served(RunsServiceWith({"WatchRun": watch_until_drained})) as s:
         health = s.stream(WATCH_HEALTH)(b"")
         first = await health_in(health)
-        willing = s.stream(WATCH)(b"", metadata=bearer())
-        await willing.read()
-        unwilling = s.stream("/trackside.runs.v1.RunsService/WatchRuns")(b"", metadata=bearer())
-        await unwilling.read()
-        await s.server.drain_and_stop(grace=0.2)
+        watch = s.stream(WATCH)(b"", metadata=bearer())
+        await watch.read()
+        await s.server.drain_and_stop(grace=20)
         second = await health_in(health)
-        errors = [await error_of(call) for call in (willing, unwilling, health)]
+        errors = [await error_of(call) for call in (watch, health)]
 
     assert (first.status, second.status) == (SERVING, NOT_SERVING)
-    assert [told(error) for error in errors] == [GOING_DOWN] * 3
-    assert [info_in(e).metadata.get("cursor") for e in errors[:2]] == ["cursor-9", "cursor-9"]
+    assert [told(error) for error in errors] == [GOING_DOWN] * 2
+    assert info_in(errors[0]).metadata.get("cursor") == "cursor-9"
+
+
+async def test_a_watch_that_does_not_end_by_itself_is_ended_after_the_grace() -> None:
+    async with served(RunsServiceWith({"WatchRun": watch_for_ever})) as s:
+        watch = s.stream(WATCH)(b"", metadata=bearer())
+        await watch.read()
+        await s.server.drain_and_stop(grace=0)
+        error = await error_of(watch)
+
+    assert told(error) == GOING_DOWN
+    assert info_in(error).metadata.get("cursor") == "cursor-9"
 
 
 async def test_a_server_that_goes_down_answers_what_is_under_way_and_refuses_the_rest() -> None:

@@ -74,11 +74,7 @@ def force_end(ledger: Ledger, record: RunRecord, requester: str) -> None:
     if record.is_final or record.facts.end_action != _KILL:
         state = run_state_name(record.message.state)
         raise ActionNotAllowedError(action="FORCE_END", state=state)
-    if record.message.is_parent:
-        for child in ledger.open_children(record):
-            _force(ledger, child, requester)
-    else:
-        _force(ledger, record, requester)
+    _force(ledger, record, requester)
 
 
 def note_step(ledger: Ledger, record: RunRecord, told: report_pb2.ControlReport) -> None:
@@ -168,11 +164,13 @@ def _force(ledger: Ledger, record: RunRecord, requester: str) -> None:
             request.result = _Result.CONTROL_RESULT_UNCONFIRMED
     request = enter_request(ledger, record, _FORCE_END, requester)
     request.result = _Result.CONTROL_RESULT_UNCONFIRMED
+    record.facts.forced_by = requester
+    if record.message.is_parent:
+        for child in ledger.open_children(record):
+            _force(ledger, child, requester)  # and it ends with the last of them
+        return
     move = lifecycle.Move(
-        _State.RUN_STATE_TERMINATED,
-        _Reason.STATE_REASON_UNCONFIRMED,
-        f"Ended by {requester} without proof that nothing of it is left.",
-        is_forced=True,
+        _State.RUN_STATE_TERMINATED, record.end_reason, record.end_message, is_forced=True
     )
     lifecycle.enter(ledger, record, move)
 

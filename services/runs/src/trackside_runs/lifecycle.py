@@ -127,6 +127,7 @@ def child_moved(ledger: Ledger, child: RunRecord, before: RunStateValue) -> None
         children.ended_count += 1
         ended_as = child.message.outcome or after
         facts.completed_children += ended_as == _State.RUN_STATE_COMPLETED
+        facts.unproven_children += _is_unproven(child.message)
         facts.open_percent = max(0.0, facts.open_percent - child.message.progress.percent)
         _remember_duration(parent, child.message)
         ledger.advanced_parents.add(parent.run_id)
@@ -143,7 +144,7 @@ def end_parent_if_done(ledger: Ledger, parent: RunRecord) -> None:
     if parent.is_ended or not run.closed or run.children.ended_count < run.children.total_count:
         return
     if parent.is_end_requested:
-        move = Move(_State.RUN_STATE_TERMINATED, parent.end_reason)
+        move = Move(_State.RUN_STATE_TERMINATED, parent.end_reason, parent.end_message)
     elif parent.facts.completed_children == run.children.total_count:
         move = Move(_State.RUN_STATE_COMPLETED)
     else:
@@ -220,8 +221,12 @@ def _abort(
 
 def _conclude_requests(ledger: Ledger, record: RunRecord) -> None:
     # The authority's word that the run has ended answers every request to end it, also one
-    # that came when the word was on its way; a parent's is answered by its children's end.
+    # that came when the word was on its way; a parent's is answered by its children's end, which
+    # proves no more than was proven of each of them.
     for request in record.message.control_requests:
+        if record.facts.unproven_children:
+            request.result = request.result or _Result.CONTROL_RESULT_UNCONFIRMED
+            continue
         if not request.HasField("confirm_time"):
             request.confirm_time.CopyFrom(now(ledger))
         if not request.result:
@@ -229,6 +234,11 @@ def _conclude_requests(ledger: Ledger, record: RunRecord) -> None:
             request.result = _Result.CONTROL_RESULT_NOTHING_FOUND
             if is_carried_out:
                 request.result = _Result.CONTROL_RESULT_ENDED
+
+
+def _is_unproven(run: run_pb2.Run) -> bool:
+    """Whether a run has ended that was to be ended, and nobody said that nothing of it is left."""
+    return any(not request.HasField("confirm_time") for request in run.control_requests)
 
 
 def _forget_secrets(ledger: Ledger, record: RunRecord) -> None:

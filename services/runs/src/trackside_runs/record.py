@@ -28,6 +28,8 @@ class RunFacts:
     """Who had it ended, once that was accepted; the latest, if a kill overtook a stop."""
     end_action: int = 0
     """What was accepted to end it: the `RunAction` STOP or KILL; 0: nothing."""
+    forced_by: str = ""
+    """Who had it ended without proof."""
     final_ms: int = 0
     """When its final state was stored, by the server's clock."""
     task_count: int = 0
@@ -42,6 +44,8 @@ class RunFacts:
     """How many children are running now."""
     completed_children: int = 0
     """How many children ended well."""
+    unproven_children: int = 0
+    """How many children were to be ended and ended without proof that nothing of them is left."""
     figures_sequence: int = 0
     """The latest block of points that is counted in the figures of its series."""
     open_percent: float = 0.0
@@ -113,9 +117,18 @@ class RunRecord:
     @property
     def end_reason(self) -> run_state_pb2.StateReason.ValueType:
         """Why a run is TERMINATED whose end was asked for."""
+        if self.facts.forced_by:
+            return run_state_pb2.STATE_REASON_UNCONFIRMED
         if self.facts.end_action == run_state_pb2.RUN_ACTION_STOP:
             return run_state_pb2.STATE_REASON_STOPPED
         return run_state_pb2.STATE_REASON_KILLED
+
+    @property
+    def end_message(self) -> str:
+        """What there is to say of that to people."""
+        if not self.facts.forced_by:
+            return ""
+        return f"Ended by {self.facts.forced_by} without proof that nothing of it is left."
 
     @property
     def has_open_tasks(self) -> bool:

@@ -42,7 +42,7 @@ class _ControlResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Control
     """
     CONTROL_RESULT_UNCONFIRMED: _ControlResult.ValueType  # 3
     """An admin ended the run without waiting for proof. It stays so, as the run's reason does;
-    if proof comes later, `confirm_time` has when.
+    if proof comes later, `confirm_time` has when. Of a parent: a child ended without proof.
     """
     CONTROL_RESULT_DELETED: _ControlResult.ValueType  # 4
     """Outputs were deleted, and none is left of what was to be."""
@@ -62,7 +62,7 @@ outputs: none was there any more.
 """
 CONTROL_RESULT_UNCONFIRMED: ControlResult.ValueType  # 3
 """An admin ended the run without waiting for proof. It stays so, as the run's reason does;
-if proof comes later, `confirm_time` has when.
+if proof comes later, `confirm_time` has when. Of a parent: a child ended without proof.
 """
 CONTROL_RESULT_DELETED: ControlResult.ValueType  # 4
 """Outputs were deleted, and none is left of what was to be."""
@@ -1037,7 +1037,9 @@ class ControlRequest(_message.Message):
 
     @_builtins.property
     def confirm_time(self) -> _timestamp_pb2.Timestamp:
-        """When the agent confirmed that no process is left; of a deletion of outputs, that it is done."""
+        """When the agent confirmed that no process is left, of a parent all children's agents; of a
+        deletion of outputs, that it is done.
+        """
 
     @_builtins.property
     def grace_duration(self) -> _duration_pb2.Duration:

@@ -244,7 +244,8 @@ class RunsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ForceEndRun(self, request, context):
-        """Ends a run whose kill nobody confirms, recorded as unconfirmed. For admins. Idempotent.
+        """Ends a run whose kill nobody confirms, recorded as unconfirmed; a parent with all children of
+        which there is no proof yet. For admins. Idempotent.
 
         Fails with `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, unless a kill is open.
         """

@@ -79,7 +79,8 @@ class RunsServiceStub:
     Fails as `KillRun` does.
     """
     ForceEndRun: _grpc.UnaryUnaryMultiCallable[_runs_service_pb2.ForceEndRunRequest, _runs_service_pb2.ForceEndRunResponse]
-    """Ends a run whose kill nobody confirms, recorded as unconfirmed. For admins. Idempotent.
+    """Ends a run whose kill nobody confirms, recorded as unconfirmed; a parent with all children of
+    which there is no proof yet. For admins. Idempotent.
 
     Fails with `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, unless a kill is open.
     """
@@ -240,7 +241,8 @@ class RunsServiceAsyncStub(RunsServiceStub):
     Fails as `KillRun` does.
     """
     ForceEndRun: _aio.UnaryUnaryMultiCallable[_runs_service_pb2.ForceEndRunRequest, _runs_service_pb2.ForceEndRunResponse]  # type: ignore[assignment]
-    """Ends a run whose kill nobody confirms, recorded as unconfirmed. For admins. Idempotent.
+    """Ends a run whose kill nobody confirms, recorded as unconfirmed; a parent with all children of
+    which there is no proof yet. For admins. Idempotent.
 
     Fails with `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, unless a kill is open.
     """
@@ -446,7 +448,8 @@ class RunsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_service_pb2.ForceEndRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_service_pb2.ForceEndRunResponse, _abc.Awaitable[_runs_service_pb2.ForceEndRunResponse]]:
-        """Ends a run whose kill nobody confirms, recorded as unconfirmed. For admins. Idempotent.
+        """Ends a run whose kill nobody confirms, recorded as unconfirmed; a parent with all children of
+        which there is no proof yet. For admins. Idempotent.
 
         Fails with `FAILED_PRECONDITION`, reason `ACTION_NOT_ALLOWED`, unless a kill is open.
         """
