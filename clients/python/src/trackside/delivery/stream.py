@@ -8,6 +8,7 @@ from typing import Final, Protocol, cast
 import grpc
 
 from trackside.chance import CHANCE
+from trackside.client.errors import TracksideError
 from trackside.client.failed_calls import error_of_call, let_go
 from trackside.delivery import refusals, wire
 from trackside.delivery.channel import Channels
@@ -111,7 +112,7 @@ class ServiceStream:
             return self._exchange()
         except Exception as error:  # noqa: BLE001 - one bad answer must not end all delivery
             with self._depot.lock:
-                self._depot.failed(f"{type(error).__name__}: {error}")
+                self._depot.failed(TracksideError(f"{type(error).__name__}: {error}"))
             return Answer()
 
     def _exchange(self) -> Answer:
