@@ -1,7 +1,9 @@
 import io
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support.command_line import Command
 from support.scripted_server import ScriptedServer
@@ -26,6 +28,27 @@ def test_a_profile_is_added_used_and_removed(
     assert "secret" not in command("profile", "list").out
     assert command("profile", "remove", "work").code == 0
     assert command("profile", "use", "work").code == 3
+
+
+def test_profiles_are_listed_for_programs_without_their_tokens(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert json.loads(command("profile", "list", "-o", "json").out) == {"profiles": []}
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret-token\n"))
+    command("profile", "add", "work", "--server", "pit.example.org:8750", "--token-file", "-")
+    command("profile", "add", "here", "--server", "127.0.0.1:9")
+    command("profile", "use", "work")
+
+    listed = json.loads(command("profile", "list", "-o", "json").out)
+
+    assert listed == {
+        "profiles": [
+            {"name": "here", "server": "127.0.0.1:9", "hasToken": False, "used": False},
+            {"name": "work", "server": "pit.example.org:8750", "hasToken": True, "used": True},
+        ]
+    }
+    assert yaml.safe_load(command("profile", "list", "-o", "yaml").out) == listed
+    assert command("profile", "list", "-o", "name").out == "here\nwork\n"
 
 
 def test_a_command_asks_the_server_of_a_profile(

@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from trackside.cli.completion import complete_profiles
+from trackside.cli.formats import Document, Format, document_lines
+from trackside.cli.options import output_option
 from trackside.cli.profiles import (
     Profile,
     Profiles,
@@ -41,10 +43,18 @@ def _change(change: Callable[[Profiles], Profiles]) -> None:
 
 
 @profile.command(name="list")
-def list_() -> None:
+@output_option
+def list_(output: str) -> None:
     """List the profiles; `*` marks the one in use."""
     terminal = Terminal.of_process()
+    form = Format(output)
     profiles = read_profiles(profiles_file(os.environ))
+    if form is Format.NAME:
+        terminal.show(map(harmless_cell, sorted(profiles.known)))
+        return
+    if not form.is_for_people:
+        terminal.show(document_lines({"profiles": _documents(profiles)}, form))
+        return
     if not profiles.known:
         terminal.say("No profiles. `trackside profile add NAME --server HOST:PORT` makes one.")
         return
@@ -58,6 +68,18 @@ def list_() -> None:
         for name, each in sorted(profiles.known.items())
     ]
     terminal.show(table(["USED", "PROFILE", "SERVER", "TOKEN"], rows, terminal.paint))
+
+
+def _documents(profiles: Profiles) -> list[Document]:
+    return [
+        {
+            "name": name,
+            "server": each.server,
+            "hasToken": bool(each.token),
+            "used": name == profiles.current,
+        }
+        for name, each in sorted(profiles.known.items())
+    ]
 
 
 @profile.command()
