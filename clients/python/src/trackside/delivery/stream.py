@@ -110,10 +110,13 @@ class ServiceStream:
     def _try_exchange(self) -> Answer:
         try:
             return self._exchange()
+        except TracksideError as error:
+            failure = error
         except Exception as error:  # noqa: BLE001 - one bad answer must not end all delivery
-            with self._depot.lock:
-                self._depot.failed(TracksideError(f"{type(error).__name__}: {error}"))
-            return Answer()
+            failure = TracksideError(f"{type(error).__name__}: {error}")
+        with self._depot.lock:
+            self._depot.failed(failure)
+        return Answer()
 
     def _exchange(self) -> Answer:
         """Open the stream, send and take answers until it ends; say how to go on."""

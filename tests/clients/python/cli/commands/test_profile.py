@@ -68,7 +68,9 @@ def test_a_command_asks_the_server_of_a_profile(
 
 def test_a_file_without_a_token_is_refused(command: Command, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n", "utf-8")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
     words = ["profile", "add", "work", "--server", "127.0.0.1:1", "--token-file"]
 
     assert command(*words, str(tmp_path / "empty")).code == 2
+    assert command(*words, str(tmp_path / "binary")).code == 2
     assert command(*words, str(tmp_path / "nowhere")).code == 1

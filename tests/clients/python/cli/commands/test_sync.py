@@ -144,11 +144,12 @@ def test_what_nobody_takes_stays_kept(
     assert main.run(["sync"]) == 0
 
 
+@pytest.mark.parametrize("token", ["wrong", "two\nlines"])
 def test_a_refused_token_is_told_as_by_every_command(
-    command: Command, location: Location, monkeypatch: pytest.MonkeyPatch
+    token: str, command: Command, location: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = spool(location, "kept")
-    monkeypatch.setenv("TRACKSIDE_TOKEN", "wrong")
+    monkeypatch.setenv("TRACKSIDE_TOKEN", token)
     monkeypatch.setattr("trackside.delivery.leftovers.PATIENCE_SECONDS", 0.5)
 
     done = command("sync")

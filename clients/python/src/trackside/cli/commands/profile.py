@@ -93,7 +93,7 @@ def add(name: str, *, server: str, token_file: str | None) -> None:
 
 
 def _token(file: str) -> str:
-    text = sys.stdin.read() if file == STDIN else Path(file).read_text("utf-8")
+    text = sys.stdin.read() if file == STDIN else Path(file).read_text("utf-8", "replace")
     token = text.strip()
     if not token or not token.isascii() or token.split() != [token]:
         message = "there is no token in it"
