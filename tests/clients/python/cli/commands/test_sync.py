@@ -10,6 +10,9 @@ from google.rpc import code_pb2
 from support.append_server import AppendServer, Refusal
 from support.command_line import Command, Done
 from trackside.cli import main
+from trackside.client.errors import TracksideError
+from trackside.delivery import leftovers
+from trackside.delivery.depot import Depot
 from trackside.delivery.outbox import Outbox
 from trackside.identifiers import new_identifier
 from trackside.location import Location, discover
@@ -44,6 +47,17 @@ def spool(location: Location, message: str, abandoned: Abandoned = Abandoned.CRA
     outbox.log([LogEntry(message=message)])
     outbox.close()
     return run_id
+
+
+def give_up_at_the_first_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    note = Depot.failed
+
+    def failed(depot: Depot, error: TracksideError) -> None:
+        note(depot, error)
+        monkeypatch.setattr(leftovers, "PATIENCE_SECONDS", 0.0)
+
+    monkeypatch.setattr(leftovers, "PATIENCE_SECONDS", 1e6)
+    monkeypatch.setattr(Depot, "failed", failed)
 
 
 def created(run_id: str) -> CreateRunRequest:
@@ -131,7 +145,7 @@ def test_what_nobody_takes_stays_kept(
     append_server.stop()
 
     with monkeypatch.context() as hurry:
-        hurry.setattr("trackside.delivery.leftovers.PATIENCE_SECONDS", 0.5)
+        give_up_at_the_first_refusal(hurry)
         done = command("sync")
 
     assert (done.code, done.out) == (6, "")
@@ -150,7 +164,7 @@ def test_a_refused_token_is_told_as_by_every_command(
 ) -> None:
     run_id = spool(location, "kept")
     monkeypatch.setenv("TRACKSIDE_TOKEN", token)
-    monkeypatch.setattr("trackside.delivery.leftovers.PATIENCE_SECONDS", 0.5)
+    give_up_at_the_first_refusal(monkeypatch)
 
     done = command("sync")
 
