@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import click
 import pytest
 
@@ -54,6 +56,13 @@ def test_a_wrong_field_that_the_sentence_tells_is_not_told_again() -> None:
     error = errors.InvalidRequestError("run.name: is empty", facts)
 
     assert explanation(error) == ["error: run.name: is empty"]
+
+
+def test_what_is_wrong_with_a_file_is_told_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        (tmp_path / "away").read_bytes()
+
+    assert explanation(caught.value) == [f"error: {tmp_path}/away: no such file or directory"]
 
 
 _OF_PRODUCERS = {

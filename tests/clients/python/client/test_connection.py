@@ -10,6 +10,7 @@ from trackside.client.errors import (
     InvalidRequestError,
     NotFoundError,
     ServerUnreachableError,
+    TokenRefusedError,
 )
 from trackside.client.listing import get_run
 from trackside.location import Location
@@ -30,6 +31,17 @@ def test_every_call_carries_the_token_and_a_name(
     sent = server.metadata[-1]
     assert sent["authorization"] == "Bearer token-of-mine"
     assert sent["x-request-id"]
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "t\u00f6ken", "t\udcff"])
+def test_a_token_that_cannot_be_sent_is_refused_here(
+    token: str, server: ScriptedServer, tmp_path: Path
+) -> None:
+    with (
+        Connection(Location(server.address, token, tmp_path)) as connection,
+        pytest.raises(TokenRefusedError, match="characters that no token has"),
+    ):
+        get_run(connection, "a")
 
 
 def test_an_error_carries_reason_fields_and_metadata(

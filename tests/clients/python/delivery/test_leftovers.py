@@ -1,3 +1,4 @@
+import os
 import shutil
 import threading
 from dataclasses import replace
@@ -154,6 +155,28 @@ def test_a_copied_spool_tells_no_crash_while_the_program_of_the_original_lives(
     assert (alive.running, alive.delivered, told) == ((RUN,), (), [])
     assert (gone.running, gone.delivered) == ((), (RUN,))
     assert append_server.only_run().kinds() == ["state", "closed"]
+
+
+def test_original_and_copy_tell_of_a_crash_at_the_time_of_the_last_words(
+    location: Location, append_server: AppendServer, tmp_path: Path
+) -> None:
+    outbox = spooled(location, RUN, "first")
+    last = lines("last")
+    last[0].time.FromSeconds(1_700_000_000)
+    outbox.log(last)
+    outbox.spool.close()
+    copy = tmp_path / "copy"
+    shutil.copytree(location.home / "spool", copy)
+    for file in copy.rglob("*.segment"):
+        os.utime(file, (5e8, 5e8))  # as one that was copied at another time
+
+    reports = [deliver_spools(location), deliver_spools(location, [copy])]
+
+    assert [one.delivered for one in reports] == [(RUN,), (RUN,)]
+    assert [one.warnings for one in reports] == [(), ()]
+    told = append_server.only_run()
+    assert told.kinds() == ["state", "closed"]
+    assert {one.time.ToSeconds() for one in told.reports} == {1_700_000_000}
 
 
 def test_the_spool_of_one_who_comes_back_is_left_to_it(location: Location) -> None:

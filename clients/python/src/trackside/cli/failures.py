@@ -65,6 +65,8 @@ def explanation(error: Exception) -> list[str]:
                 f"error: {harmless(error.format_message())}",
                 *_hint(f"`{where} --help` shows what it takes"),
             ]
+        case OSError(strerror=str(cause), filename=str(file)):
+            message = f"{file}: {cause.lower()}"
         case click.ClickException():
             message = error.format_message()
         case _:

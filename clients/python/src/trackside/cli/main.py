@@ -79,9 +79,11 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if asked := os.environ.get(COMPLETION_VARIABLE):
-        from click.shell_completion import shell_complete  # noqa: PLC0415  # only for a shell
+        from trackside.cli.shells import completion_of  # noqa: PLC0415  # only for a shell
 
-        sys.exit(shell_complete(trackside, {}, "trackside", COMPLETION_VARIABLE, asked))
+        shell = asked.partition("_")[0]
+        click.echo(completion_of(shell, trackside, COMPLETION_VARIABLE).complete())
+        return
     code = run(sys.argv[1:])
     gc.freeze()  # the process ends: looking for garbage in all that was imported takes 20 ms
     sys.exit(code)

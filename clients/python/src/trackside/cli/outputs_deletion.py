@@ -1,6 +1,5 @@
 """Deleting what runs have published: shown first, agreed to by a word, followed to the proof."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -195,9 +194,7 @@ def _typed(terminal: Terminal, plans: Sequence[_Plan], now: datetime) -> str:
     if not terminal.can_ask:
         message = "stdin is no terminal, so nobody can be asked; nothing was deleted"
         raise CommandError(message, hint="--yes deletes without asking", code=ExitCode.USAGE)
-    terminal.err.write(f"Type `{WORD}` to delete {_what(plans)} for good: ")
-    terminal.err.flush()
-    word = sys.stdin.readline().strip()
+    word = terminal.answer_to(f"Type `{WORD}` to delete {_what(plans)} for good: ")
     if word != WORD:
         message = "nothing was deleted"
         raise CommandError(message)

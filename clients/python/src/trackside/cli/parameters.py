@@ -135,9 +135,15 @@ def context_of(texts: Iterable[str]) -> dict[str, str]:
     """Return the context that `key=value` options name.
 
     Raises:
-        UsageError: One of them is not `key=value`.
+        UsageError: One of them is not `key=value`, or a key has two values, which never both hold.
     """
     try:
-        return assignments(texts)
+        pairs = {split_assignment(text) for text in texts}
     except AssignmentError as error:
         raise click.UsageError(str(error)) from error
+    context = dict(pairs)
+    if len(context) < len(pairs):
+        twice = next(key for key, value in sorted(pairs) if context[key] != value)
+        message = f"nothing has two values of {twice!r}"
+        raise click.UsageError(message)
+    return context

@@ -82,9 +82,8 @@ def ask(terminal: Terminal, deed: Deed, targets: Sequence[Run], now: datetime) -
     if not terminal.can_ask:
         message = f"stdin is no terminal, so nobody can be asked; nothing was {deed.done}"
         raise CommandError(message, hint=f"--yes {deed.verb}s without asking", code=ExitCode.USAGE)
-    terminal.err.write(f"{deed.verb.capitalize()} {target_text(targets)}? [y/N] ")
-    terminal.err.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    question = f"{deed.verb.capitalize()} {target_text(targets)}? [y/N] "
+    if terminal.answer_to(question).lower() not in ("y", "yes"):
         message = f"nothing was {deed.done}"
         raise CommandError(message)
 

@@ -42,6 +42,19 @@ class Terminal:
         """Whether there is somebody to answer a question."""
         return sys.stdin.isatty()
 
+    def answer_to(self, question: str) -> str:
+        """Ask the person and return what is typed; what comes next begins on a line of its own."""
+        self.out.flush()
+        self.err.write(question)
+        self.err.flush()
+        line = ""
+        try:
+            line = sys.stdin.readline()
+        finally:
+            if not line.endswith("\n"):  # Ctrl-C and Ctrl-D leave the cursor where it is
+                self.say("")
+        return line.strip()
+
     def show(self, lines: Iterable[str]) -> None:
         """Write result lines to stdout."""
         self.out.writelines(f"{line}\n" for line in lines)

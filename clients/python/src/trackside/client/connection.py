@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
 import grpc
 
+from trackside.client.authorization import authorization
 from trackside.client.errors import ServerUnreachableError, TracksideError
 from trackside.client.failed_calls import REQUEST_ID_KEY, error_of_call
 from trackside.location import Location, discover, is_on_this_machine
@@ -209,8 +210,7 @@ class Connection:
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         named = ((REQUEST_ID_KEY, os.urandom(8).hex()),)
-        token = self.location.current_token()
-        return (("authorization", f"Bearer {token}"), *named) if token else named
+        return (*authorization(self.location), *named)
 
     def _channel_of(self, service: str) -> grpc.Channel:
         return self._channel(address_of(service, self.location.server, self._addresses()))

@@ -36,8 +36,7 @@ def resolve_run(connection: Connection, text: str) -> str:
         message = "an empty text names no run"
         raise InvalidRequestError(message)
     prefix = id_prefix(text)
-    is_whole = len(prefix) == LENGTH
-    if is_whole and any(character.isdigit() for character in text):
+    if is_whole_id(text):
         return prefix
     if text.startswith("@"):
         return _latest(connection, text)
@@ -46,7 +45,12 @@ def resolve_run(connection: Connection, text: str) -> str:
     request = ListRunsRequest(filter=filters.named(text, prefix), page_size=100)
     found = connection.call(connection.runs.ListRuns, request).runs
     # Of an id that no list has, the server still knows whether its run was deleted.
-    return prefix if is_whole and not found else choose(text, prefix, found)
+    return prefix if len(prefix) == LENGTH and not found else choose(text, prefix, found)
+
+
+def is_whole_id(text: str) -> bool:
+    """Say whether `text` is a run's id, and nothing else: no word."""
+    return len(id_prefix(text)) == LENGTH and any(character.isdigit() for character in text)
 
 
 def id_prefix(text: str) -> str:

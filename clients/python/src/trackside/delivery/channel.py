@@ -14,6 +14,7 @@ import grpc  # noqa: E402 - see above
 if _QUIET:
     del os.environ["GRPC_VERBOSITY"]
 
+from trackside.client.authorization import authorization  # noqa: E402 - see above
 from trackside.client.connection import address_of  # noqa: E402 - it imports grpc too
 from trackside.location import Location, is_on_this_machine  # noqa: E402 - see above
 from trackside.spool.frames import Service  # noqa: E402 - see above
@@ -60,8 +61,7 @@ class Channels:
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """Return what goes with every call."""
-        token = self._location.current_token()
-        return (("authorization", f"Bearer {token}"),) if token else ()
+        return authorization(self._location)
 
     def forget(self) -> None:
         """Ask again where the services are: one was not there."""

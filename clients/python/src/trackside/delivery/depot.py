@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from trackside.client.errors import TracksideError
 from trackside.delivery.shipment import Lane, Load, Shipment
 from trackside.location import Location
 from trackside.spool.folder import Identity
@@ -29,7 +30,7 @@ class Reach:
     """How often in a row it did not."""
     last_progress: float = 0.0
     """When something was acknowledged last, on the monotonic clock."""
-    complaint: str = ""
+    failure: TracksideError | None = None
     """What the server, or the way to it, last had against us."""
 
 
@@ -140,11 +141,11 @@ class Depot:
             if shipment.is_closed():  # its closing report waits for all others
                 self.mark(shipment.lanes[Service.RUNS])
 
-    def failed(self, complaint: str) -> None:
+    def failed(self, error: TracksideError) -> None:
         """Note that the server could not be reached, or took nothing."""
         self.reach.connected = False
         self.reach.failures += 1
-        self.reach.complaint = complaint
+        self.reach.failure = error
         self.progress.notify_all()
 
 

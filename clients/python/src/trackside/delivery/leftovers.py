@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from trackside.client.errors import ServerUnreachableError, TracksideError
 from trackside.delivery.delivery import Delivery
 from trackside.delivery.shipment import Shipment
 from trackside.location import Location
@@ -35,6 +36,8 @@ class DeliveryReport:
     """The spools that are damaged from the beginning, or that a later version has written."""
     warnings: tuple[str, ...]
     """What the server had against some of it, for people."""
+    failure: TracksideError | None
+    """Why nothing more was taken in the end, if it was the server or the way to it."""
 
 
 def deliver_spools(location: Location, folders: Sequence[Path] = ()) -> DeliveryReport:
@@ -76,7 +79,9 @@ def deliver_spools(location: Location, folders: Sequence[Path] = ()) -> Delivery
     running = {one.run_id for one in left if is_all_there and not one.given_up}
     remaining = {one.run_id for one in left} - running
     warnings += [f"run {one.run_id}: {one.given_up}" for one in left if one.given_up]
-    complaint = [] if delivery.reach.connected else [delivery.reach.complaint]
+    failure = None if is_all_there else _failure(delivery, location)
+    if failure is not None:
+        warnings = [said for said in warnings if failure.message not in said]
     delivery.stop()
     return DeliveryReport(
         delivered=tuple(sorted(adopted - remaining - running)),
@@ -86,7 +91,17 @@ def deliver_spools(location: Location, folders: Sequence[Path] = ()) -> Delivery
         elsewhere=tuple(sorted(elsewhere)),
         agents=tuple(sorted(agents)),
         unreadable=tuple(sorted(unreadable)),
-        warnings=tuple(dict.fromkeys(filter(None, (*warnings, *complaint)))),
+        warnings=tuple(dict.fromkeys(warnings)),
+        failure=failure,
+    )
+
+
+def _failure(delivery: Delivery, location: Location) -> TracksideError:
+    if delivery.reach.failure is not None and not delivery.reach.connected:
+        return delivery.reach.failure
+    return ServerUnreachableError(
+        f"{location.server} took nothing for {PATIENCE_SECONDS:g} seconds",
+        hint="what is left stays kept: try again later",
     )
 
 

@@ -42,10 +42,10 @@ def settle(depot: Depot, service: Service, error: TracksideError, under_way: int
     if facts.reason == "BATCH_GAP":
         return _close_gap(lane, facts)
     if facts.status in _RETRIED or facts.reason in _RETRIED_REASONS:
-        depot.failed(error.message)
+        depot.failed(error)
         return Answer()
     if facts.status == "UNAUTHENTICATED":
-        depot.failed(error.message)
+        depot.failed(error)
         depot.on_warning(f"{depot.location.server} refuses the token: {error.message}")
         return Answer() if _is_exchanged(depot, facts) else Answer(again_after=LONG_WAIT / 2)
     if lane is None:
@@ -70,12 +70,12 @@ def settle_creation(depot: Depot, shipment: Shipment, error: TracksideError) -> 
     elif status in {"PERMISSION_DENIED", "UNAUTHENTICATED"}:
         _wait_for_a_right(depot, shipment, error)
     else:
-        depot.failed(error.message)
+        depot.failed(error)
         shipment.wait(0.1, 5.0)
 
 
 def _wait_for_a_right(depot: Depot, shipment: Shipment, error: TracksideError) -> None:
-    depot.failed(error.message)
+    depot.failed(error)
     if error.status == "UNAUTHENTICATED":
         depot.on_warning(f"{depot.location.server} refuses the token: {error.message}")
     else:

@@ -8,6 +8,7 @@ from typing import Final, Protocol, cast
 import grpc
 
 from trackside.chance import CHANCE
+from trackside.client.errors import TracksideError
 from trackside.client.failed_calls import error_of_call, let_go
 from trackside.delivery import refusals, wire
 from trackside.delivery.channel import Channels
@@ -109,10 +110,13 @@ class ServiceStream:
     def _try_exchange(self) -> Answer:
         try:
             return self._exchange()
+        except TracksideError as error:
+            failure = error
         except Exception as error:  # noqa: BLE001 - one bad answer must not end all delivery
-            with self._depot.lock:
-                self._depot.failed(f"{type(error).__name__}: {error}")
-            return Answer()
+            failure = TracksideError(f"{type(error).__name__}: {error}")
+        with self._depot.lock:
+            self._depot.failed(failure)
+        return Answer()
 
     def _exchange(self) -> Answer:
         """Open the stream, send and take answers until it ends; say how to go on."""

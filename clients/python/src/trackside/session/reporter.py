@@ -292,7 +292,7 @@ class Reporter:
             self._warn_kept()
 
     def _warn_kept(self) -> None:
-        complaint = self._delivery.reach.complaint if self._delivery else ""
+        failure = self._delivery.reach.failure if self._delivery else None
         spool = self._outbox.spool
         kept = spool.folder.path.parent
         fate = f"kept in {kept}, and an agent, the next program or `trackside sync` sends it"
@@ -300,5 +300,5 @@ class Reporter:
             fate = f"lost in part, for it could not be kept either: {spool.failure}"
         courier.warn(
             f"run {self._run_id} is not yet delivered"
-            f"{f' ({complaint})' if complaint else ''}; it is {fate}"
+            f"{f' ({failure.message})' if failure else ''}; it is {fate}"
         )

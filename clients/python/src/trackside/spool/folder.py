@@ -163,8 +163,23 @@ class SpoolFolder:
                 break
         return newest
 
+    def last_frames(self) -> list[Frame]:
+        """Return the newest frame of each service in the newest segment that has any."""
+        newest: dict[Service, Frame] = {}
+        for number in reversed(self.segments()):
+            with contextlib.suppress(CorruptFrameError, NewerFrameError, OSError):
+                for frame, _ in readable_frames_in(self.segment(number).read_bytes()):
+                    newest[frame.service] = frame
+            newest.pop(Service.HEADER, None)
+            if newest:
+                break
+        return list(newest.values())
+
     def last_written(self) -> float:
-        """Return when something was written last, in seconds since 1970; 0 when never."""
+        """Return when something was written last, in seconds since 1970; 0 when never.
+
+        Of a copy it may be when it was copied.
+        """
         for number in self.segments()[-1:]:
             with contextlib.suppress(OSError):
                 return self.segment(number).stat().st_mtime

@@ -1,5 +1,7 @@
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,13 +11,16 @@ from click.shell_completion import ShellComplete
 from support.command_line import Command
 from support.example_runs import CHILD_ID, PARENT_ID, child, parent
 from support.scripted_server import ScriptedServer
+from support.terminal_shell import TerminalShell
 from trackside.cli.main import trackside
-from trackside_protos.runs.v1.runs_service_pb2 import ListRunsResponse
+from trackside_protos.runs.v1.run_pb2 import Run
+from trackside_protos.runs.v1.runs_service_pb2 import ListRunsRequest, ListRunsResponse
 
 
 @pytest.fixture(autouse=True)
-def shell(command: Command, server: ScriptedServer) -> None:
+def shell(command: Command, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert command  # points to the scripted server
+    monkeypatch.setattr("trackside.cli.completion._PATIENCE", 60)
     server.answers["ListRuns"] = ListRunsResponse(runs=[parent(), child()])
 
 
@@ -70,6 +75,78 @@ def test_every_shell_gets_what_it_can_read(shell_name: str, command: Command) ->
     assert (done.code, "_TRACKSIDE_COMPLETE" in done.out) == (0, True)
     if program := shutil.which(shell_name):
         subprocess.run([program, "-n", "-c", done.out], check=True)  # noqa: S603  # a real shell
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("deep", r"deep\ search\ €"),
+        (r"deep\ s", r"deep\ search\ €"),
+        ('"deep', '"deep search €"'),
+        ("'deep s", "'deep search €'"),
+        ("alpha=1", r"alpha=1,\ beta=2"),
+        ("2026-11-22T10:", r"2026-11-22T10:00@box"),
+        ("2026-11-22T10:00@", r"2026-11-22T10:00@box"),
+        ("harm", r"harm\$\(touch\ x\)\;\*"),
+        ("--prof", "--profile"),
+        ("--profile=wo", "--profile=work"),
+    ],
+)
+def test_bash_completes_names_with_what_it_takes_for_more_than_letters(
+    typed: str,
+    completed: str,
+    server: ScriptedServer,
+    command: Command,
+    tmp_path: Path,
+) -> None:
+    server.answers["ListRuns"] = _runs_that_begin
+    command("profile", "add", "work", "--server", server.address)
+    shell = TerminalShell(tmp_path, _with_our_commands())
+
+    try:
+        shell.begin("bind 'set bell-style none' 'set enable-bracketed-paste off'\n")
+        shell.begin('eval "$(trackside completion bash)"\n')
+        shell.begin(f"trackside describe {typed}\t")
+        # Where the server is too slow for a shell, nothing is proposed: one asks again.
+        while not shell.comes_to(lambda: f" {completed} " in shell.written, within=5):
+            shell.type("\t")
+    finally:
+        shell.close()
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
+def test_fish_completes_names_with_commas(tmp_path: Path, server: ScriptedServer) -> None:
+    server.answers["ListRuns"] = _runs_that_begin
+    script = "trackside completion fish | source; complete -C 'trackside describe alpha'"
+
+    while not (proposed := _said_by_fish(script, tmp_path)):
+        pass  # the server was too slow for a shell
+
+    assert proposed.split("\t")[0] == "alpha=1, beta=2"
+
+
+def _said_by_fish(script: str, home: Path) -> str:
+    environment = {**_with_our_commands(), "HOME": str(home)}
+    fish = ["fish", "--no-config", "-c", script]
+    return subprocess.run(fish, env=environment, capture_output=True, text=True, check=True).stdout  # noqa: S603  # a real shell
+
+
+def _with_our_commands() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path}
+
+
+def _runs_that_begin(asked: ListRunsRequest) -> ListRunsResponse:
+    beginning = asked.filter.rpartition('"')[0].rpartition('"')[2].removesuffix("*")
+    fitting = [run for run in map(_called, _NAMES) if run.name.startswith(beginning)]
+    return ListRunsResponse(runs=fitting)
+
+
+def _called(name: str) -> Run:
+    return Run(run_id=CHILD_ID, name=name)
+
+
+_NAMES = ("deep search €", "alpha=1, beta=2", "2026-11-22T10:00@box", "harm$(touch x);*")
 
 
 def test_a_word_that_is_no_command_completes_as_if_it_were_not_there() -> None:

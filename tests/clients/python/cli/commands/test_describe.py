@@ -129,7 +129,46 @@ def test_a_beginning_of_several_tasks_is_ambiguous(command: Command) -> None:
 
 
 def test_a_task_that_is_not_there_is_not_found(command: Command) -> None:
-    assert command("describe", f"{CHILD_ID}/nothing").code == 3
+    done = command("describe", f"{CHILD_ID}/nothing")
+
+    assert done.code == 3
+    assert done.err.splitlines() == [
+        "error: There is no such task.",
+        f"hint: `trackside get tasks {CHILD_ID}` lists its tasks",
+    ]
+
+
+def test_the_name_of_a_task_goes_before_the_beginning_of_an_id(
+    command: Command, server: ScriptedServer
+) -> None:
+    named = tasks()
+    named[0].name = "fit"
+    server.answers["ListTasks"] = ListTasksResponse(tasks=named)
+
+    done = command("describe", f"{CHILD_ID}/fit")
+
+    assert done.out.startswith(f"Task {named[0].task_id} of run {CHILD_ID}\n")
+
+
+@pytest.mark.parametrize("name", ["nightly/vision", "nightly/vision/", "night/ly/vi"])
+def test_a_run_or_task_whose_name_has_slashes_is_found(
+    name: str, command: Command, server: ScriptedServer
+) -> None:
+    run, named = child(), tasks()
+    run.name = named[0].name = name
+    server.answers["ListRuns"] = ListRunsResponse(runs=[run])
+    server.answers["GetRun"] = GetRunResponse(run=run)
+    server.answers["ListTasks"] = ListTasksResponse(tasks=named)
+
+    assert command("describe", name).out.startswith(f"Run {CHILD_ID}\n")
+    of_task = command("describe", f"{name}/{name}").out
+    assert of_task.startswith(f"Task {named[0].task_id} of run {CHILD_ID}\n")
+
+
+def test_a_run_that_is_not_there_is_not_found_with_a_task(command: Command) -> None:
+    done = command("describe", "nowhere/fit")
+
+    assert (done.code, "no run has the id" in done.err) == (3, True)
 
 
 def test_a_task_is_described_for_programs(command: Command) -> None:

@@ -262,6 +262,14 @@ def test_series_are_chosen_by_context_text_and_time(
     assert asked.start_time.ToJsonString() == "2026-01-01T00:00:00Z"
 
 
+def test_a_context_of_two_values_is_a_usage_error(command: Command) -> None:
+    words = ["--context", "fold=1", "--context", "fold=2", "--context", "a=1", "--context", "a=1"]
+
+    done = command("get", "metrics", CHILD_ID, *words)
+
+    assert (done.code, "nothing has two values of 'fold'" in done.err) == (2, True)
+
+
 def test_a_context_that_is_none_is_a_usage_error(command: Command) -> None:
     done = command("get", "metrics", CHILD_ID, "--context", "fold")
 

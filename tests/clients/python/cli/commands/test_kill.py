@@ -57,7 +57,7 @@ def test_without_a_terminal_nothing_is_killed_unasked(
     assert not server.requests["KillRun"]
 
 
-@pytest.mark.parametrize("answer", ["\n", "n\n", "", "what\n"])
+@pytest.mark.parametrize("answer", ["\n", "n\n", "what\n"])
 def test_anything_but_yes_is_no(
     answer: str, killable: Command, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,6 +68,25 @@ def test_anything_but_yes_is_no(
     assert done.code == 1
     assert done.err.endswith("Kill 1 run? [y/N] error: nothing was killed\n")
     assert not server.requests["KillRun"]
+
+
+def test_who_leaves_a_question_is_not_left_behind_it(
+    killable: Command, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyboard = Keyboard("")  # Ctrl-D
+    monkeypatch.setattr("sys.stdin", keyboard)
+    ended = killable("kill", CHILD_ID)
+    monkeypatch.setattr(keyboard, "readline", _interrupt)
+    interrupted = killable("kill", CHILD_ID)
+
+    assert (ended.code, interrupted.code) == (1, 130)
+    assert ended.err.endswith("Kill 1 run? [y/N] \nerror: nothing was killed\n")
+    assert interrupted.err.endswith("Kill 1 run? [y/N] \n")
+    assert not server.requests["KillRun"]
+
+
+def _interrupt() -> str:
+    raise KeyboardInterrupt
 
 
 def test_yes_is_asked_for_all_targets_at_once(

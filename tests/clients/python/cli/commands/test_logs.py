@@ -2,17 +2,20 @@ import io
 import json
 from datetime import UTC, datetime, timedelta
 
+import grpc
 import pytest
 
 from support.command_line import Command
-from support.example_runs import CHILD_ID, PARENT_ID, at, log_block
-from support.scripted_server import ScriptedServer
+from support.example_runs import CHILD_ID, PARENT_ID, at, log_block, tasks
+from support.scripted_server import Refused, ScriptedServer
 from trackside_protos.logs.v1.log_entry_pb2 import LogBlock, LogEntry, LogLevel
 from trackside_protos.logs.v1.logs_service_pb2 import (
     ListLogsRequest,
     ListLogsResponse,
     WatchLogsResponse,
 )
+from trackside_protos.runs.v1.runs_service_pb2 import GetTaskResponse, ListTasksResponse
+from trackside_protos.runs.v1.task_pb2 import Task
 from trackside_protos.servers.v1.servers_service_pb2 import GetServerResponse, Server
 from trackside_protos.watches.v1.watch_start_pb2 import WatchPosition
 
@@ -47,6 +50,7 @@ def test_a_followed_log_may_begin_with_the_last_lines(
 
 
 def test_options_choose_lines(command: Command, server: ScriptedServer) -> None:
+    server.answers["GetTask"] = GetTaskResponse(task=Task(task_id="t"))
     options = [
         "--tail",
         "3",
@@ -67,6 +71,22 @@ def test_options_choose_lines(command: Command, server: ScriptedServer) -> None:
     assert list(asked.filter.levels) == [LogLevel.LOG_LEVEL_ERROR, LogLevel.LOG_LEVEL_CRITICAL]
     assert (list(asked.filter.streams), asked.filter.task_id) == (["stderr"], "t")
     assert asked.filter.text == "x"
+
+
+def test_lines_are_chosen_by_the_name_of_a_task(command: Command, server: ScriptedServer) -> None:
+    fit = tasks()[0]
+    missing = Refused(grpc.StatusCode.NOT_FOUND, "PART_NOT_FOUND", "There is no such task.")
+    server.answers["ListTasks"] = ListTasksResponse(tasks=tasks())
+    server.answers["GetTask"] = lambda asked: (
+        GetTaskResponse(task=fit) if asked.task_id == fit.task_id else missing
+    )
+
+    command("logs", CHILD_ID, "--task", fit.name)
+    unknown = command("logs", CHILD_ID, "--task", "nothing")
+
+    (asked,) = server.requests["ListLogs"]
+    assert asked.filter.task_id == fit.task_id
+    assert (unknown.code, unknown.err.splitlines()[0]) == (3, "error: There is no such task.")
 
 
 def test_lines_are_chosen_by_time_and_context(command: Command, server: ScriptedServer) -> None:

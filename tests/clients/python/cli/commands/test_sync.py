@@ -1,13 +1,18 @@
 import shutil
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from google.rpc import code_pb2
 
-from support.append_server import AppendServer
+from support.append_server import AppendServer, Refusal
 from support.command_line import Command, Done
 from trackside.cli import main
+from trackside.client.errors import TracksideError
+from trackside.delivery import leftovers
+from trackside.delivery.depot import Depot
 from trackside.delivery.outbox import Outbox
 from trackside.identifiers import new_identifier
 from trackside.location import Location, discover
@@ -42,6 +47,17 @@ def spool(location: Location, message: str, abandoned: Abandoned = Abandoned.CRA
     outbox.log([LogEntry(message=message)])
     outbox.close()
     return run_id
+
+
+def give_up_at_the_first_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    note = Depot.failed
+
+    def failed(depot: Depot, error: TracksideError) -> None:
+        note(depot, error)
+        monkeypatch.setattr(leftovers, "PATIENCE_SECONDS", 0.0)
+
+    monkeypatch.setattr(leftovers, "PATIENCE_SECONDS", 1e6)
+    monkeypatch.setattr(Depot, "failed", failed)
 
 
 def created(run_id: str) -> CreateRunRequest:
@@ -129,14 +145,65 @@ def test_what_nobody_takes_stays_kept(
     append_server.stop()
 
     with monkeypatch.context() as hurry:
-        hurry.setattr("trackside.delivery.leftovers.PATIENCE_SECONDS", 0.5)
+        give_up_at_the_first_refusal(hurry)
         done = command("sync")
 
     assert (done.code, done.out) == (6, "")
-    assert done.err.splitlines()[0] == f"{run_id} is not delivered"
-    assert "connection refused" in done.err
+    assert done.err.splitlines() == [
+        f"{run_id} is not delivered",
+        f"error: no server answers at {location.server}: connection refused",
+        "hint: start a server with `trackside up`, or set TRACKSIDE_SERVER to another address",
+    ]
     append_server.start()
     assert main.run(["sync"]) == 0
+
+
+@pytest.mark.parametrize("token", ["wrong", "two\nlines"])
+def test_a_refused_token_is_told_as_by_every_command(
+    token: str, command: Command, location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = spool(location, "kept")
+    monkeypatch.setenv("TRACKSIDE_TOKEN", token)
+    give_up_at_the_first_refusal(monkeypatch)
+
+    done = command("sync")
+
+    assert (done.code, done.out) == (4, "")
+    told = done.err.splitlines()
+    assert told[0] == f"{run_id} is not delivered"
+    assert [line.split(":")[0] for line in told[1:]] == ["error", "hint"]
+
+
+def test_a_server_that_never_answers_is_told(
+    command: Command, location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trackside.delivery.leftovers.PATIENCE_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        address = f"127.0.0.1:{deaf.getsockname()[1]}"
+        monkeypatch.setenv("TRACKSIDE_SERVER", address)
+        run_id = spool(replace(location, server=address), "kept")
+
+        done = command("sync")
+
+    assert (done.code, done.out) == (6, "")
+    assert done.err.splitlines() == [
+        f"{run_id} is not delivered",
+        f"error: {address} took nothing for 0.5 seconds",
+        "hint: what is left stays kept: try again later",
+    ]
+
+
+def test_what_is_of_a_deleted_run_is_named_and_kept(
+    command: Command, location: Location, append_server: AppendServer
+) -> None:
+    run_id = spool(location, "kept")
+    append_server.refuse["create"] = lambda _: Refusal(code_pb2.NOT_FOUND, "RUN_DELETED")
+
+    done = command("sync")
+
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines()[0] == f"{run_id} is not delivered"
+    assert done.err.splitlines()[1].startswith(f"run {run_id}: ")
 
 
 PLACES = {

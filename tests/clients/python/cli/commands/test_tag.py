@@ -32,6 +32,14 @@ def test_without_changes_the_tags_are_shown(command: Command, server: ScriptedSe
     assert not server.requests["UpdateRun"]
 
 
+def test_an_option_that_there_is_not_is_no_tag(command: Command, server: ScriptedServer) -> None:
+    done = command("tag", CHILD_ID, "--profil", "work")
+
+    assert (done.code, done.out) == (2, "")
+    assert "No such option '--profil'" in done.err
+    assert not server.requests["UpdateRun"]
+
+
 @pytest.mark.parametrize("change", ["+", "-", ""])
 def test_a_change_without_a_word_is_a_usage_error(
     change: str, command: Command, server: ScriptedServer

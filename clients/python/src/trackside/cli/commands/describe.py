@@ -1,6 +1,7 @@
 """`trackside describe`: everything about a run or one of its tasks."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -21,10 +22,10 @@ from trackside.cli.rendering.tasks import task_page
 from trackside.cli.terminal import Terminal
 from trackside.client import filters, listing
 from trackside.client.connection import Connection
-from trackside.client.errors import AmbiguousNameError, NotFoundError, TracksideError
+from trackside.client.errors import NotFoundError, TracksideError
 from trackside.client.queueing import awaited, is_queued
-from trackside.client.resolve import resolve_run
-from trackside.client.states import task_state_word
+from trackside.client.resolve import is_whole_id, resolve_run
+from trackside.client.resolve_task import resolve_task
 from trackside_protos.metrics.v1.series_pb2 import Series
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.task_pb2 import Task, TaskState
@@ -57,11 +58,10 @@ def describe(what: str, *, output: str, no_pager: bool, server: str | None) -> i
     """
     form = Format(output)
     terminal = Terminal.of_process()
-    run_text, _, task_text = what.partition("/")
     with connect(server) as connection:
-        run_id = resolve_run(connection, run_text)
+        run_id, task_text = _resolve(connection, what)
         if task_text:
-            task = find_task(connection, run_id, task_text)
+            task = resolve_task(connection, run_id, task_text)
             lines = _task_lines(terminal, run_id, task, connection.now(), form)
             terminal.show_long(lines, paged=form.is_for_people and not no_pager)
         else:
@@ -72,6 +72,17 @@ def describe(what: str, *, output: str, no_pager: bool, server: str | None) -> i
                 terminal.say(*explanation(error))
             return exit_code_of(page.missing[0]) if page.missing else ExitCode.OK
     return ExitCode.OK
+
+
+def _resolve(connection: Connection, what: str) -> tuple[str, str]:
+    """Return the run, and what names the task in it; the names of both may have slashes."""
+    first, _, rest = what.partition("/")
+    if not (first.startswith("@") or is_whole_id(first)):
+        slashes = [at for at, character in enumerate(what) if character == "/"]
+        for end in (len(what), *slashes):
+            with suppress(NotFoundError):
+                return resolve_run(connection, what[:end]), what[end + 1 :]
+    return resolve_run(connection, first), rest
 
 
 def _page_lines(terminal: Terminal, page: RunPage, now: datetime, form: Format) -> list[str]:
@@ -186,31 +197,3 @@ def _with_tasks(connection: Connection, page: RunPage, limit: int | None) -> Run
         processes=listing.list_processes(connection, run_id)[:limit],
         more={"Nodes": f"trackside get tasks {run_id}"},
     )
-
-
-def find_task(connection: Connection, run_id: str, text: str) -> Task:
-    """Return the task of that id, else the only one of that name or whose id begins so.
-
-    Raises:
-        NotFoundError: There is none.
-        AmbiguousNameError: There are several.
-    """
-    try:
-        return listing.get_task(connection, run_id, text)
-    except NotFoundError as error:
-        tasks = listing.list_tasks(connection, run_id)
-        fitting = [task for task in islice(tasks, 100_000) if _fits(task, text)]
-        if not fitting:
-            raise
-        if len(fitting) > 1:
-            raise _ambiguous(text, fitting) from error
-    return listing.get_task(connection, run_id, fitting[0].task_id)
-
-
-def _fits(task: Task, text: str) -> bool:
-    return task.name == text or task.task_id.startswith(text)
-
-
-def _ambiguous(text: str, tasks: Sequence[Task]) -> AmbiguousNameError:
-    told = {task.task_id: f"{task.name}, {task_state_word(task.state)}" for task in tasks}
-    return AmbiguousNameError(f"{text!r} fits {len(tasks)} tasks", told)

@@ -21,6 +21,7 @@ from trackside.client.connection import Connection
 from trackside.client.listing import get_run, last_logs, list_logs
 from trackside.client.log_lines import LogLine, chosen_levels, lines_of
 from trackside.client.resolve import resolve_run
+from trackside.client.resolve_task import resolve_task
 from trackside.client.watch import BEGINNING, last, watch_logs
 from trackside_protos.logs.v1.logs_service_pb2 import LogFilter
 from trackside_protos.runs.v1.run_pb2 import Run
@@ -34,7 +35,9 @@ _FILTERS: Final = (
         help="This level and those above it; plain output has none.",
     ),
     click.option("--stream", "streams", multiple=True, help="stdout, stderr, engine, log, …"),
-    click.option("--task", default="", help="Lines of this task."),
+    click.option(
+        "--task", default="", help="Lines of this task: its id, the beginning of one, or its name."
+    ),
     click.option("--context", multiple=True, metavar="K=V", help="With this; may be repeated."),
     click.option(
         "--grep", "text", default="", help="Lines with this text, upper and lower case alike."
@@ -56,11 +59,11 @@ class _LineChoice:
     since: Moment | None
     until: Moment | None
 
-    def filter(self, now: datetime) -> LogFilter:
+    def filter(self, now: datetime, task_id: str) -> LogFilter:
         return LogFilter(
             levels=chosen_levels(self.level or ""),
             streams=self.streams,
-            task_id=self.task,
+            task_id=task_id,
             context=context_of(self.context),
             text=self.text,
             start_time=timestamp_of(self.since, now),
@@ -124,7 +127,8 @@ def logs(  # noqa: PLR0913  # one for each option
         raise click.UsageError(message)
     with connect(server) as connection:
         run_id = resolve_run(connection, run)
-        chosen = choice.filter(connection.now())
+        task_id = resolve_task(connection, run_id, choice.task).task_id if choice.task else ""
+        chosen = choice.filter(connection.now(), task_id)
         if follow:
             batches = _followed(connection, run_id, tail, chosen)
         elif tail is not None:

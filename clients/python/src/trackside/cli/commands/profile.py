@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from trackside.cli.completion import complete_profiles
+from trackside.cli.formats import Document, Format, document_lines
+from trackside.cli.options import output_option
 from trackside.cli.profiles import (
     Profile,
     Profiles,
@@ -41,10 +43,18 @@ def _change(change: Callable[[Profiles], Profiles]) -> None:
 
 
 @profile.command(name="list")
-def list_() -> None:
+@output_option
+def list_(output: str) -> None:
     """List the profiles; `*` marks the one in use."""
     terminal = Terminal.of_process()
+    form = Format(output)
     profiles = read_profiles(profiles_file(os.environ))
+    if form is Format.NAME:
+        terminal.show(map(harmless_cell, sorted(profiles.known)))
+        return
+    if not form.is_for_people:
+        terminal.show(document_lines({"profiles": _documents(profiles)}, form))
+        return
     if not profiles.known:
         terminal.say("No profiles. `trackside profile add NAME --server HOST:PORT` makes one.")
         return
@@ -60,6 +70,18 @@ def list_() -> None:
     terminal.show(table(["USED", "PROFILE", "SERVER", "TOKEN"], rows, terminal.paint))
 
 
+def _documents(profiles: Profiles) -> list[Document]:
+    return [
+        {
+            "name": name,
+            "server": each.server,
+            "hasToken": bool(each.token),
+            "used": name == profiles.current,
+        }
+        for name, each in sorted(profiles.known.items())
+    ]
+
+
 @profile.command()
 @click.argument("name")
 @click.option("--server", required=True, metavar="ADDRESS", help="Its address, HOST:PORT.")
@@ -71,7 +93,7 @@ def add(name: str, *, server: str, token_file: str | None) -> None:
 
 
 def _token(file: str) -> str:
-    text = sys.stdin.read() if file == STDIN else Path(file).read_text("utf-8")
+    text = sys.stdin.read() if file == STDIN else Path(file).read_text("utf-8", "replace")
     token = text.strip()
     if not token or not token.isascii() or token.split() != [token]:
         message = "there is no token in it"

@@ -41,9 +41,9 @@ def sync(folders: Sequence[Path], server: str | None) -> int:
         click.echo(f"{run_id} delivered so far; its program still reports")
     for line in _complaints(report):
         click.echo(line, err=True)
-    if report.remaining:
-        return ExitCode.UNREACHABLE
-    return ExitCode.ERROR if report.unreadable else ExitCode.OK
+    if report.remaining and report.failure is not None:
+        raise report.failure
+    return ExitCode.ERROR if report.remaining or report.unreadable else ExitCode.OK
 
 
 def _look_into(folder: Path) -> None:

@@ -41,10 +41,12 @@ def _request(run_id: str, changes: Iterable[str]) -> UpdateRunRequest:
     """Ask for the changes, the last one of a word counting.
 
     Raises:
-        UsageError: A change names no word.
+        UsageError: A change names no word, or is an option that there is not.
     """
     is_wanted: dict[str, bool] = {}
     for change in changes:
+        if change.startswith("--"):  # a misspelt option, which would be taken for a tag
+            raise click.NoSuchOption(change)
         word = change[1:] if change.startswith(("+", "-")) else change
         if not word:
             message = f"{change!r} names no tag"

@@ -127,9 +127,7 @@ def _ask(terminal: Terminal, revocation: Revocation, loss: str) -> None:
     if not terminal.can_ask:
         message = "stdin is no terminal, so nobody can be asked; nothing was revoked"
         raise CommandError(message, hint="--yes revokes without asking", code=ExitCode.USAGE)
-    terminal.err.write(f"Revoke {_what(revocation)}? [y/N] ")
-    terminal.err.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if terminal.answer_to(f"Revoke {_what(revocation)}? [y/N] ").lower() not in ("y", "yes"):
         message = "nothing was revoked"
         raise CommandError(message)
 
