@@ -8,6 +8,7 @@ from support.eventually import eventually
 from support.plain_client import PlainClient
 from support.plain_watchers import PlainWatcher
 from support.store_rows import StoreRows, Told, digest
+from trackside_protos.runs.v1.change_pb2 import RunChange
 from trackside_protos.runs.v1.run_pb2 import Run
 from trackside_protos.runs.v1.run_state_pb2 import RUN_STATE_COMPLETED, RUN_STATE_RUNNING
 
@@ -41,17 +42,21 @@ def check_what_was_told(watcher: PlainWatcher, client: PlainClient, store: Store
     told, run_id = watcher.told(), watcher.run_id
     for service, items in told.items():
         assert [s for s, _ in items] == list(range(1, len(items) + 1)), (run_id, service)
-    changes = list(client.changes(run_id))
+    changes = eventually(lambda: _changes_as_stored(client, store, run_id))
     # What the last metrics have come to is known after the seal, with which a watch ends.
     seal, *later = changes[len(told["runs"]) - 1 :]
     assert seal.run.sealed
     assert all(_but_for_figures(late.run) == _but_for_figures(seal.run) for late in later)
-    listed_changes: Told = [(c.sequence, digest(c)) for c in changes]
     listed_entries: Told = [(n, digest(entry)) for n, entry in client.log_entries(run_id)]
-    assert told["runs"] == listed_changes[: len(told["runs"])]
-    assert listed_changes == store.changes(run_id)
+    assert told["runs"] == [(c.sequence, digest(c)) for c in changes[: len(told["runs"])]]
     assert told["logs"] == listed_entries == store.log_entries(run_id)
     assert [s for s, _ in told["metrics"]] == store.block_sequences(run_id)
+
+
+def _changes_as_stored(client: PlainClient, store: StoreRows, run_id: str) -> list[RunChange]:
+    """Return a run's changes if they are those stored, and none came between the two readings."""
+    changes = list(client.changes(run_id))
+    return changes if [(c.sequence, digest(c)) for c in changes] == store.changes(run_id) else []
 
 
 def _but_for_figures(run: Run) -> Run:
