@@ -40,6 +40,11 @@ def runs(installation: WholeInstallation) -> Iterator[StoredRuns]:
     runs.close()
 
 
+def is_told(stored: StoredRun) -> bool:
+    """Return whether all is there of a program that counts to a hundred."""
+    return len(stored.messages("stdout")) == len(stored.values("x")) == 100
+
+
 def described(installation: WholeInstallation, stored: StoredRun) -> str:
     return installation.command("describe", stored.handle.run_id).out
 
@@ -61,20 +66,21 @@ def test_a_program_that_ends_without_a_word_has_crashed_with_all_it_said(
     ending: str,
     code: int,
 ) -> None:
-    ended = programs.run(
+    program = programs.start(
         f"""
-        import faulthandler, os, signal, time, trackside
+        import faulthandler, os, signal, sys, trackside
         run = trackside.start_run({name!r})
         for number in range(100):
             run.log(x=number)
             print(number, flush=True)
-        time.sleep(1.5)  # what was said in the last moment may be lost
+        sys.stdin.readline()  # what is said in the last moment may be lost
         {ending}
         """
     )
+    eventually(lambda: [each for each in runs.named(name) if is_told(each)])
+    program.communicate("end\n", timeout=60)
 
-    assert ended.code == code
-    eventually(lambda: runs.named(name))
+    assert program.returncode == code
     stored = runs.only(name).sealed()
     assert stored.ending[:2] == ("FAILED", "CRASHED")
     assert stored.values("x") == list(range(100))

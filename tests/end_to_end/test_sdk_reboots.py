@@ -34,7 +34,7 @@ with trackside.start_run("outage", params={"minutes": 10}) as run:
             sys.exit(5)
 """
 AWAY_FROM, AWAY_UNTIL, KILLED_AT = 2, 10, 20
-"""In minutes. What is on the disk may be a little behind what was said when it is killed."""
+"""In minutes."""
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ class Script:
 
     def __init__(self, installation: WholeInstallation, stop: Path, **more: str) -> None:
         self._programs = Programs(installation.home, installation.address, token="")
+        self._home = Path(more.get("TRACKSIDE_HOME", installation.home))
         self._stop = stop
         self._process = self._programs.start(SCRIPT, arguments=[str(stop)], **more)
         self.minutes = 0
@@ -79,6 +80,10 @@ class Script:
         assert self._process.returncode == 5
 
     def kill(self) -> None:
+        """Kill it when what it said until the server would be back is on the disk."""
+        said = f"said {60 * AWAY_UNTIL}".encode()
+        segments = self._home.glob  # they are a little behind what it says
+        eventually(lambda: any(said in s.read_bytes() for s in segments("spool/*/*/*.segment")))
         self._process.send_signal(signal.SIGKILL)
         self._reap()
 

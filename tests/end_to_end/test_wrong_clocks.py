@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from support.clocks import shifted_clock
+from support.eventually import eventually
 from support.whole_installation import WholeInstallation
 from trackside_agent import detached
 
@@ -15,7 +16,8 @@ pytestmark = pytest.mark.end_to_end
 
 DAY = 24 * 60 * 60
 WORK = ["run", "--", "sh", "-c", "echo first; sleep 0.5; echo last; exit 7"]
-RESISTS = ["run", "-d", "-o", "name", "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]
+DEAF = "trap '' TERM; echo deaf; while :; do sleep 0.1; done"
+RESISTS = ["run", "-d", "-o", "name", "--", "sh", "-c", DEAF]
 either_way = pytest.mark.parametrize("days", [-3, 3], ids=["behind", "ahead"])
 
 
@@ -45,6 +47,7 @@ def test_an_agent_with_a_wrong_clock_works_as_ever_and_says_so(
     worked = installation.command(*WORK)
     told = described(installation)
     resisting = installation.command(*RESISTS).out.strip()
+    eventually(lambda: installation.command("logs", resisting).out == "deaf\n")
     stopped = installation.command("stop", "--yes", "--grace", "1s", resisting)
     installation.stop()
 

@@ -63,6 +63,43 @@ def test_how_bytes_are_cut_changes_no_line(
     assert lines_of(cut(data, places), restored=restored) == lines_of([data])
 
 
+def whole(lines: list[Line]) -> bytes:
+    """Return what the lines were made of, as far as they tell."""
+    return b"".join(line.data + (b"" if line.continues else b"\n") for line in lines)
+
+
+@given(
+    some.lists(
+        some.sampled_from([b"a", b"b\r", b"\r\n", b"\n", b"\xff", b"\xe2\x82", b"\0" * 40_000])
+    ),
+    some.lists(some.integers(0, 1 << 20)),
+    some.booleans(),
+)
+def test_of_what_is_no_text_every_byte_is_in_a_line(
+    parts: list[bytes],
+    places: list[int],
+    restored: bool,  # noqa: FBT001 - given by hypothesis
+) -> None:
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(parts) + b"\n"
+    maker, found = LineMaker(), list[Line]()
+    for piece in cut(data, places):
+        for place in range(0, len(piece), LONGEST):
+            found.extend(maker.feed(piece[place : place + LONGEST], 0.0))
+        maker = LineMaker.restored(maker.state()) if restored else maker
+
+    assert whole([*found, *maker.end()]) == data
+
+
+def test_what_was_shown_before_bytes_that_are_no_text_is_kept_before_them() -> None:
+    assert lines_of([b"10%\r20%\r\xff\r\n30%\r40%\n"]) == [b"20%\r\xff\r", b"30%\r40%"]
+
+
+def test_state_of_an_earlier_version_is_gone_on_with() -> None:
+    maker = LineMaker.restored({"rest": "YQ==", "overwritten": ""})
+
+    assert [line.data for line in maker.feed(b"b\r\n", 0.0)] == [b"ab"]
+
+
 def test_progress_is_shown_once_a_second() -> None:
     maker = LineMaker()
     shown = [

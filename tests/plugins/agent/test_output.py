@@ -21,6 +21,21 @@ def test_bytes_that_are_no_text_are_kept(agent: AgentProcess, room: ControlRoom)
     ]
 
 
+def test_output_that_is_no_text_is_kept_byte_for_byte(
+    agent: AgentProcess, room: ControlRoom
+) -> None:
+    agent.start()
+    told = room.ended(
+        agent.run("import sys; sys.stdout.buffer.write(bytes(range(255, -1, -1)) * 1000)")
+    )
+
+    kept = b"".join(
+        (entry.original or entry.message.encode()) + (b"" if entry.continues else b"\n")
+        for entry in told.entries
+    )
+    assert kept == bytes(range(255, -1, -1)) * 1000 + b"\n"
+
+
 def test_line_of_64_mebibytes_is_cut_and_whole(agent: AgentProcess, room: ControlRoom) -> None:
     agent.start()
     run_id = agent.run(

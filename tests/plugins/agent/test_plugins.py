@@ -52,9 +52,7 @@ class Odd(Runner):
             return
         if what == "reports":
             self.report(reporter)
-        if what == "waits":
-            await asyncio.sleep(600)
-        if what in ("waits-for-kill", "cannot-stop"):
+        if what in ("waits-for-kill", "cannot-stop", "hard-to-kill"):
             await self.killed.wait()
         reason = EndReason.OUT_OF_MEMORY if what == "memory" else None
         reporter.finished(Ending(exit_code=None if reason else 0, reason=reason, time=2000.25))
@@ -66,11 +64,9 @@ class Odd(Runner):
 
     async def kill(self, handle):
         self.tries += 1
-        if handle["what"] in ("waits-for-kill", "cannot-stop"):
-            self.killed.set()
-            return
-        if self.tries < 5:
+        if handle["what"] == "hard-to-kill" and self.tries < 5:  # the launch and `adopt` are two
             raise OSError("not now")
+        self.killed.set()
 
     def report(self, reporter):
         reporter.progress("Fitting fold 3/5")
@@ -239,14 +235,17 @@ def test_words_that_the_wire_does_not_take_are_made_to_fit(
 
 
 def test_kill_is_tried_again_until_it_is_confirmed(odd: AgentProcess, room: ControlRoom) -> None:
-    run = odd.new_run(["waits"], runner="odd")
+    run = odd.new_run(["hard-to-kill"], runner="odd")
     room.assign(run)
     room.wait(lambda: room.told(run.run_id).states)
 
     room.kill(run.run_id, "request-1")
-    room.wait(lambda: room.told(run.run_id).steps("request-1") == ["ACKNOWLEDGED"])
+    told = room.ended(run.run_id)
 
-    assert room.told(run.run_id).ending is None
+    assert odd.log.count("cannot be ended now: ") == 2
+    assert told.steps("request-1") == ["ACKNOWLEDGED", "CONFIRMED"]
+    assert told.ending is not None
+    assert told.ending.reason == StateReason.STATE_REASON_KILLED
 
 
 def test_runner_that_hangs_costs_only_itself(odd: AgentProcess, room: ControlRoom) -> None:

@@ -30,12 +30,15 @@ class LineMaker:
 
     A line end may be `\r\n`. What a lone `\r` makes a terminal overwrite is a progress bar's
     earlier state: of these the last is shown, once a second, and the final one as the line.
+    From the first bytes on that are no text, an archive's for example, no `\r` means anything, and
+    every byte is in a line.
     """
 
     def __init__(self) -> None:
         self._rest = b""
         self._overwritten = b""
         self._shown = 0.0
+        self._is_binary = False
 
     @classmethod
     def restored(cls, state: Mapping[str, str]) -> Self:
@@ -43,12 +46,13 @@ class LineMaker:
         maker = cls()
         maker._rest = base64.b64decode(state["rest"])
         maker._overwritten = base64.b64decode(state["overwritten"])
+        maker._is_binary = bool(state.get("binary"))  # earlier versions did not say it
         return maker
 
     @property
-    def is_idle(self) -> bool:
-        """Whether everything that was fed was yielded."""
-        return not self._rest and not self._overwritten
+    def is_as_new(self) -> bool:
+        """Whether everything that was fed was yielded, and leaves no mark on what comes."""
+        return not (self._rest or self._overwritten or self._is_binary)
 
     @property
     def has_overwritten(self) -> bool:
@@ -58,7 +62,8 @@ class LineMaker:
     def state(self) -> Mapping[str, str]:
         """Return what JSON can hold of what was fed and not yet yielded."""
         rest, overwritten = map(base64.b64encode, (self._rest, self._overwritten))
-        return {"rest": rest.decode(), "overwritten": overwritten.decode()}
+        binary = "yes" if self._is_binary else ""
+        return {"rest": rest.decode(), "overwritten": overwritten.decode(), "binary": binary}
 
     def feed(self, data: bytes, time: float) -> Iterator[Line]:
         """Yield the lines that end in `data`, which is best no longer than a line may be.
@@ -68,9 +73,7 @@ class LineMaker:
         start = 0
         while (end := data.find(b"\n", start)) >= 0:
             yield from self._grow(data, start, end)
-            line = _final_state(self._rest) or self._overwritten
-            self._rest = self._overwritten = b""
-            yield Line(line, end + 1)
+            yield Line(self._take_rest(), end + 1)
             start = end + 1
         yield from self._grow(data, start, len(data))
         yield from self.overwritten(time, len(data))
@@ -83,10 +86,19 @@ class LineMaker:
 
     def end(self) -> Iterator[Line]:
         """Yield what is left: nothing more comes."""
-        line = _final_state(self._rest) or self._overwritten
-        self._rest = self._overwritten = b""
+        line = self._take_rest()
         if line:
             yield Line(line, 0)
+
+    def _take_rest(self) -> bytes:
+        """Return the unfinished line, which is one now."""
+        if not _is_text(self._rest):
+            self._become_binary(self._rest)
+        line = self._rest
+        if not self._is_binary:
+            line = line.rstrip(b"\r") or self._overwritten
+        self._rest = self._overwritten = b""
+        return line
 
     def _grow(self, data: bytes, start: int, end: int) -> Iterator[Line]:
         """Add to the unfinished line; yield pieces of it while it is too long."""
@@ -94,16 +106,29 @@ class LineMaker:
         self._collapse()
         while len(self._rest) > LONGEST:
             place = _between_characters(self._rest, LONGEST)
+            if not (self._is_binary or _is_text(self._rest[:place])):
+                self._become_binary(self._rest)
+                continue
             piece, self._rest = self._rest[:place], self._rest[place:]
             yield Line(piece, end, continues=True)
 
     def _collapse(self) -> None:
         """Drop what a terminal would have overwritten."""
+        if self._is_binary:
+            return
         body, last = self._rest[:-1], self._rest[-1:]  # the last may be half a line end
-        before, separator, after = body.rpartition(b"\r")
-        if separator:
-            self._overwritten = _final_state(before) or self._overwritten
-            self._rest = after + last
+        *states, after = body.split(b"\r")
+        for number, state in enumerate(states):
+            if not _is_text(state):
+                self._become_binary(b"\r".join((*states[number:], after)) + last)
+                return
+            self._overwritten = state or self._overwritten
+        self._rest = after + last
+
+    def _become_binary(self, rest: bytes) -> None:
+        self._is_binary = True
+        self._rest = self._overwritten + b"\r" + rest if self._overwritten else rest
+        self._overwritten = b""
 
 
 def texts_of(line: Line) -> Iterator[tuple[str, bytes, bool]]:
@@ -122,9 +147,12 @@ def texts_of(line: Line) -> Iterator[tuple[str, bytes, bool]]:
             yield piece.decode(errors="replace"), piece, continues
 
 
-def _final_state(line: bytes) -> bytes:
-    """Return what a terminal would show of a line in the end."""
-    return line.rstrip(b"\r").rpartition(b"\r")[2]
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _between_characters(data: bytes, place: int) -> int:

@@ -306,7 +306,7 @@ class SpoolingReporter(Reporter):
         reports, self._reports = self._reports, []
         points, self._points = self._points, {}
         entries, self._entries, self._entry_bytes = self._entries, [], 0
-        lines = {key: maker.state() for key, maker in self._makers.items() if not maker.is_idle}
+        lines = {key: maker.state() for key, maker in self._makers.items() if not maker.is_as_new}
         reading = Reading(self._position, dict(skip), lines)
         if not entries:
             self._note.reading = reading

@@ -43,6 +43,7 @@ def test_an_ended_run_is_over_when_it_is_quiet() -> None:
         (Run(state=_FAILED, exit_code=3), 3),
         (Run(state=_FAILED, exit_signal=9), 137),
         (Run(state=_FAILED), 10),
+        (Run(state=_FAILED, exit_code=0), 10),
         (Run(state=_TERMINATED, exit_signal=9), 11),
         (Run(state=_IDLE, outcome=_COMPLETED), 0),
         (Run(state=_IDLE, outcome=_FAILED, exit_code=4), 4),

@@ -226,6 +226,26 @@ def test_a_crash_is_told_behind_what_the_machine_lost_and_the_server_has(
     third.stop()
 
 
+def test_large_batches_behind_those_that_the_server_has_already_are_not_taken_for_delivered(
+    location: Location,
+) -> None:
+    outbox = spooled(location, RUN, "first")
+    for _ in range(9):  # each more than is read at once
+        outbox.log(lines("x" * (300 << 10)))
+    outbox.spool.close()
+    shipment = Shipment(outbox.spool.folder, outbox.identity, {s: Load() for s in SERVICES})
+    shipment.hold()
+    shipment.set_created(created=True)
+    lane = shipment.lanes[Service.LOGS]
+    lane.next_request()
+
+    shipment.acknowledge(Service.LOGS, 6)  # where it stood before how far it was could be noted
+
+    assert not shipment.is_delivered()
+    assert [frame.sequence for frame in lane.loaded] == [7]
+    shipment.let_go()
+
+
 def spooled(location: Location, run_id: str, message: str) -> Outbox:
     identity = Identity(run_id, "sdk-1", server=location.destination, abandoned=Abandoned.CRASHED)
     folder = SpoolFolder.of(location.home, identity)

@@ -42,12 +42,15 @@ class EndOfRun:
 
 
 def exit_code_of_run(run: Run) -> int:
-    """Return how a followed run ended: the exit code of its command, where it has one."""
-    if result_code(run) != ExitCode.RUN_TERMINATED:
-        if run.HasField("exit_signal"):
-            return _SIGNAL_BASE + run.exit_signal
-        if run.HasField("exit_code"):
-            return run.exit_code
+    """Return how a followed run ended: the exit code of its command, where it has one.
+
+    A run that failed is no success whatever its command says: one that reaches its time limit,
+    and cleans up, may end with 0.
+    """
+    if result_code(run) != ExitCode.RUN_TERMINATED and run.HasField("exit_signal"):
+        return _SIGNAL_BASE + run.exit_signal
+    if result_code(run) == ExitCode.RUN_FAILED:
+        return run.exit_code or ExitCode.RUN_FAILED
     return result_code(run)
 
 

@@ -31,7 +31,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.CONFLICT: "the state of the run, or something that exists, forbids it",
     ExitCode.UNREACHABLE: "no server answers",
     ExitCode.TIMEOUT: "the time given was not enough",
-    ExitCode.RUN_FAILED: "a followed run failed and has no exit code of its own",
+    ExitCode.RUN_FAILED: "a followed run failed, whose command gave no exit code or 0",
     ExitCode.RUN_TERMINATED: "a followed run was ended by a user",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C; what was followed goes on",
     ExitCode.PIPE_CLOSED: "whoever read the output went away",

@@ -84,15 +84,20 @@ class Lane:
         return sequence + self.shipment.position.shift[self.service]
 
     def load(self) -> bool:
-        """Read on in the spool; say whether something came."""
-        expected = (self.loaded[-1].sequence if self.loaded else self.acknowledged) + 1
-        for frame in self._read():
-            while expected < frame.sequence:
-                self.loaded.append(self._lost(expected))
-                expected += 1
-            if frame.sequence == expected:
-                self.loaded.append(frame)
-                expected += 1
+        """Read on in the spool, over what is acknowledged already; say whether something came.
+
+        The server may have more of it than was read here yet: an earlier process delivered that,
+        and could not write down how far it was.
+        """
+        expected = first = (self.loaded[-1].sequence if self.loaded else self.acknowledged) + 1
+        while expected == first and (frames := self._read()):
+            for frame in frames:
+                while expected < frame.sequence:
+                    self.loaded.append(self._lost(expected))
+                    expected += 1
+                if frame.sequence == expected:
+                    self.loaded.append(frame)
+                    expected += 1
         return self.sent < len(self.loaded)
 
     def acknowledge(self, through: int) -> bool:

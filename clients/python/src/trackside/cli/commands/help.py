@@ -57,7 +57,8 @@ def _exit_codes() -> str:
     codes = [f"{code.value:>3}  {meaning}" for code, meaning in MEANINGS.items()]
     followed = """
 `trackside run` that follows a single run to its end returns the exit code of the command
-itself (128 + N when signal N ended it); 10 and 11 are for runs that have none."""
+itself (128 + N when signal N ended it); 10 and 11 are for runs whose command tells less:
+none, or 0 though its time was up."""
     return "\n".join([*codes, followed])
 
 
