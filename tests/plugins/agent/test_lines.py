@@ -49,7 +49,11 @@ def test_lines_are_what_a_terminal_shows_in_the_end(
 
 
 @given(
-    some.lists(some.sampled_from([b"a", b"bc\n", b"\n", b"\r\n", "é".encode(), b"\xff"])),
+    some.lists(
+        some.sampled_from(
+            [b"a", b"bc\n", b"\n", b"\r\n", b"1\r", b"\r", "é".encode(), b"\xff", b"\0"]
+        )
+    ),
     some.lists(some.integers(0, 1000)),
     some.booleans(),
 )
@@ -80,7 +84,7 @@ def test_of_what_is_no_text_every_byte_is_in_a_line(
     places: list[int],
     restored: bool,  # noqa: FBT001 - given by hypothesis
 ) -> None:
-    data = b"\x89PNG\r\n\x1a\n" + b"".join(parts) + b"\n"
+    data = b"\x89PNG\r\n\x1a\n\0\r\n" + b"".join(parts) + b"\n"
     maker, found = LineMaker(), list[Line]()
     for piece in cut(data, places):
         for place in range(0, len(piece), LONGEST):
@@ -91,7 +95,8 @@ def test_of_what_is_no_text_every_byte_is_in_a_line(
 
 
 def test_what_was_shown_before_bytes_that_are_no_text_is_kept_before_them() -> None:
-    assert lines_of([b"10%\r20%\r\xff\r\n30%\r40%\n"]) == [b"20%\r\xff\r", b"30%\r40%"]
+    assert lines_of([b"10%\r20%\r\xff\r\n30%\r40%\n"]) == [b"20%\r\xff\r", b"40%"]
+    assert lines_of([b"10%\r20%\r\0\r\n30%\r40%\n"]) == [b"20%\r\0\r", b"30%\r40%"]
 
 
 def test_state_of_an_earlier_version_is_gone_on_with() -> None:

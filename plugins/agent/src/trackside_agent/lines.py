@@ -30,14 +30,15 @@ class LineMaker:
 
     A line end may be `\r\n`. What a lone `\r` makes a terminal overwrite is a progress bar's
     earlier state: of these the last is shown, once a second, and the final one as the line.
-    From the first bytes on that are no text, an archive's for example, no `\r` means anything, and
-    every byte is in a line.
+    Where a line is no text no `\r` means anything: every byte is kept from there to its end, and in
+    all lines after one with a zero byte, which an archive has and a progress bar never.
     """
 
     def __init__(self) -> None:
         self._rest = b""
         self._overwritten = b""
         self._shown = 0.0
+        self._is_kept = False
         self._is_binary = False
 
     @classmethod
@@ -46,7 +47,8 @@ class LineMaker:
         maker = cls()
         maker._rest = base64.b64decode(state["rest"])
         maker._overwritten = base64.b64decode(state["overwritten"])
-        maker._is_binary = bool(state.get("binary"))  # earlier versions did not say it
+        maker._is_kept = bool(state.get("kept"))  # earlier versions did not say these
+        maker._is_binary = bool(state.get("binary"))
         return maker
 
     @property
@@ -62,8 +64,12 @@ class LineMaker:
     def state(self) -> Mapping[str, str]:
         """Return what JSON can hold of what was fed and not yet yielded."""
         rest, overwritten = map(base64.b64encode, (self._rest, self._overwritten))
-        binary = "yes" if self._is_binary else ""
-        return {"rest": rest.decode(), "overwritten": overwritten.decode(), "binary": binary}
+        return {
+            "rest": rest.decode(),
+            "overwritten": overwritten.decode(),
+            "kept": "yes" if self._is_kept else "",
+            "binary": "yes" if self._is_binary else "",
+        }
 
     def feed(self, data: bytes, time: float) -> Iterator[Line]:
         """Yield the lines that end in `data`, which is best no longer than a line may be.
@@ -93,40 +99,42 @@ class LineMaker:
     def _take_rest(self) -> bytes:
         """Return the unfinished line, which is one now."""
         if not _is_text(self._rest):
-            self._become_binary(self._rest)
+            self._keep(self._rest)
         line = self._rest
-        if not self._is_binary:
+        if not self._is_kept:
             line = line.rstrip(b"\r") or self._overwritten
         self._rest = self._overwritten = b""
+        self._is_kept = self._is_binary
         return line
 
     def _grow(self, data: bytes, start: int, end: int) -> Iterator[Line]:
         """Add to the unfinished line; yield pieces of it while it is too long."""
         self._rest += data[start:end]
+        self._is_binary = self._is_binary or data.find(b"\0", start, end) >= 0
         self._collapse()
         while len(self._rest) > LONGEST:
             place = _between_characters(self._rest, LONGEST)
-            if not (self._is_binary or _is_text(self._rest[:place])):
-                self._become_binary(self._rest)
+            if not (self._is_kept or _is_text(self._rest[:place])):
+                self._keep(self._rest)
                 continue
             piece, self._rest = self._rest[:place], self._rest[place:]
             yield Line(piece, end, continues=True)
 
     def _collapse(self) -> None:
         """Drop what a terminal would have overwritten."""
-        if self._is_binary:
+        if self._is_kept:
             return
         body, last = self._rest[:-1], self._rest[-1:]  # the last may be half a line end
         *states, after = body.split(b"\r")
         for number, state in enumerate(states):
             if not _is_text(state):
-                self._become_binary(b"\r".join((*states[number:], after)) + last)
+                self._keep(b"\r".join((*states[number:], after)) + last)
                 return
             self._overwritten = state or self._overwritten
         self._rest = after + last
 
-    def _become_binary(self, rest: bytes) -> None:
-        self._is_binary = True
+    def _keep(self, rest: bytes) -> None:
+        self._is_kept = True
         self._rest = self._overwritten + b"\r" + rest if self._overwritten else rest
         self._overwritten = b""
 
@@ -149,10 +157,9 @@ def texts_of(line: Line) -> Iterator[tuple[str, bytes, bool]]:
 
 def _is_text(data: bytes) -> bool:
     try:
-        data.decode()
+        return "\0" not in data.decode()
     except UnicodeDecodeError:
         return False
-    return True
 
 
 def _between_characters(data: bytes, place: int) -> int:
