@@ -8,13 +8,14 @@ empty or have a default, and gain or lose indexes; whatever goes further needs a
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy import (
     Column,
     Connection,
+    Dialect,
     MetaData,
     Table,
     Text,
@@ -43,6 +44,8 @@ _MARK: Final = Table(
 )
 """One row: the declaration that the tables were last brought to, and the version it was of."""
 
+_DECLARATIONS: Final[dict[tuple[MetaData, str], Sequence[str]]] = {}
+
 Change = tuple[Any, ...]
 """A difference as Alembic tells it: a word for what is to be done, then what it is done to."""
 
@@ -54,30 +57,37 @@ def bring_up(connection: Connection, metadata: MetaData, *, schema: str) -> None
         StoreTablesError: They differ by more than what can be added.
     """
     there = set(inspect(connection).get_table_names())
-    fingerprint = _fingerprint(connection, metadata)
+    declaration = _declaration(metadata, connection.dialect)
+    fingerprint = hashlib.sha256("\n".join(declaration).encode()).hexdigest()
     mark = _mark(connection) if _MARK.name in there else None
     if mark is not None and mark[0] == fingerprint:
         return
     if there.intersection(metadata.tables):
         maker = mark[1] if mark is not None else ""
         _widen(connection, metadata, schema=schema, maker=maker)
-    metadata.create_all(connection)
+        metadata.create_all(connection)
+    else:
+        for statement in declaration:
+            connection.exec_driver_sql(statement)
     _MARKS.create_all(connection)
     connection.execute(delete(_MARK))
     values = {"fingerprint": fingerprint, "version": version("trackside-journal")}
     connection.execute(insert(_MARK).values(values))
 
 
-def _fingerprint(connection: Connection, metadata: MetaData) -> str:
-    statements = [
-        str(statement.compile(dialect=connection.dialect))
-        for table in metadata.sorted_tables
-        for statement in (
-            CreateTable(table),
-            *(CreateIndex(index) for index in sorted(table.indexes, key=lambda i: str(i.name))),
-        )
-    ]
-    return hashlib.sha256("\n".join(statements).encode()).hexdigest()
+def _declaration(metadata: MetaData, dialect: Dialect) -> Sequence[str]:
+    """Return the statements that make the tables; they are compiled once in a process."""
+    key = (metadata, dialect.name)
+    if key not in _DECLARATIONS:
+        _DECLARATIONS[key] = [
+            str(statement.compile(dialect=dialect))
+            for table in metadata.sorted_tables
+            for statement in (
+                CreateTable(table),
+                *(CreateIndex(index) for index in sorted(table.indexes, key=lambda i: str(i.name))),
+            )
+        ]
+    return _DECLARATIONS[key]
 
 
 def _mark(connection: Connection) -> tuple[str, str] | None:
