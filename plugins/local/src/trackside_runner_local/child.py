@@ -87,6 +87,9 @@ def _reason(error: BaseException, launch: Mapping[str, object]) -> str:
     if not isinstance(error, OSError):
         return repr(error)
     reason = f"'{error.filename}': {error.strerror}"
+    if error.errno == errno.ENOENT and os.access(str(error.filename), os.F_OK):
+        # Said of the file, and meant of what its first line, or its header, asks for.
+        reason = f"'{error.filename}': the interpreter that it names does not exist"
     command, environment = launch["command"], launch["environment"]
     if error.errno == errno.E2BIG and isinstance(command, list) and isinstance(environment, dict):
         size = sum(len(str(text)) for text in (*command, *environment, *environment.values()))  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - texts
