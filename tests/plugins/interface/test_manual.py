@@ -124,10 +124,11 @@ def test_local_runner_keeps_the_contract(tmp_path: Path) -> None:
 
 
 @pytest.mark.end_to_end
+@pytest.mark.timeout(240)  # what the example cannot do is waited for
 def test_example_of_the_manual_lacks_what_the_manual_says(tmp_path: Path) -> None:
     install_manual_example(tmp_path)
 
-    outcome = run_kit(tmp_path, "plain", "--trackside-timeout", "10", "--tb=no", "-rf")
+    outcome = run_kit(tmp_path, "plain", "--trackside-timeout", "20", "--tb=no", "-rf")
 
     failed = set(re.findall(r"^FAILED .*::(\w+)", outcome.stdout, re.MULTILINE))
     assert failed == {
