@@ -157,6 +157,26 @@ def test_a_copied_spool_tells_no_crash_while_the_program_of_the_original_lives(
     assert append_server.only_run().kinds() == ["state", "closed"]
 
 
+def test_a_copy_tells_no_crash_while_its_original_has_more(
+    location: Location, append_server: AppendServer, tmp_path: Path
+) -> None:
+    outbox = spooled(location, RUN, "first")
+    copy = tmp_path / "copy"
+    shutil.copytree(location.home / "spool", copy)
+    outbox.log(lines("last"))
+    outbox.close()
+
+    early = deliver_spools(location, [copy])
+    told = append_server.only_run().kinds()
+    late = deliver_spools(location)
+
+    assert (early.delivered, early.remaining, told) == ((), (RUN,), [])
+    assert str(outbox.spool.folder.path) in " ".join(early.warnings)
+    assert late.delivered == (RUN,)
+    assert append_server.only_run().messages == ["first", "last"]
+    assert append_server.only_run().kinds() == ["closed"]
+
+
 def test_original_and_copy_tell_of_a_crash_at_the_time_of_the_last_words(
     location: Location, append_server: AppendServer, tmp_path: Path
 ) -> None:

@@ -1,11 +1,12 @@
 """Parameters and labels as they are typed and shown: `epsilon=0.02`."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 import click
-from google.protobuf.json_format import MessageToJson, Parse, ParseError
+from google.protobuf.json_format import MessageToDict, Parse, ParseError
 from google.protobuf.struct_pb2 import Value
 
 from trackside.cli.safe_text import harmless_cell
@@ -75,7 +76,21 @@ def value_text(value: Value) -> str:
         case "null_value" | None:
             return "null"
         case _:
-            return harmless_cell(MessageToJson(value, indent=None))
+            nested = _shortest(MessageToDict(value))
+            return harmless_cell(json.dumps(nested, ensure_ascii=False))
+
+
+def _shortest(nested: object) -> object:
+    """Return what JSON holds with whole numbers without a `.0`, as they were typed."""
+    match nested:
+        case dict():
+            return {key: _shortest(each) for key, each in cast("dict[str, object]", nested).items()}
+        case list():
+            return [_shortest(each) for each in cast("list[object]", nested)]
+        case float() if nested.is_integer() and abs(nested) < _WHOLE_BELOW:
+            return int(nested)
+        case _:
+            return nested
 
 
 def number_text(number: float) -> str:

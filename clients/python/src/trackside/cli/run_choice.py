@@ -1,6 +1,7 @@
 """Which runs a list shows: the options, and the filter that they make."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -12,6 +13,8 @@ from trackside.cli.quantities import Moment
 from trackside.cli.times import resolved
 from trackside.client import filters
 from trackside.client.connection import Connection
+from trackside.client.errors import InvalidRequestError
+from trackside.client.listing import list_runs
 from trackside.client.resolve import resolve_run
 
 RECENT_HOURS: Final = 24
@@ -38,6 +41,19 @@ class RunChoice:
         parent = resolve_run(connection, self.parent) if self.parent else ""
         me = connection.server.subject if self._means_me else ""
         return self.filter_of(me, parent, connection.now())
+
+    @contextmanager
+    def own_words(self, connection: Connection) -> Generator[None]:
+        """Have a refused filter refused once more as it was typed, without what is added here.
+
+        A quote that is not closed ends in what is added, so that the server names a place there.
+        """
+        try:
+            yield
+        except InvalidRequestError as error:
+            if error.reason == "INVALID_FILTER" and self.filter_text:
+                next(list_runs(connection, self.filter_text, limit=1), None)
+            raise
 
     @property
     def _means_me(self) -> bool:

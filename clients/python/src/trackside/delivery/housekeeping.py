@@ -5,7 +5,7 @@ import socket
 from trackside.delivery import endings
 from trackside.delivery.depot import Depot
 from trackside.delivery.shipment import Shipment
-from trackside.spool.folder import Abandoned
+from trackside.spool.folder import Abandoned, SpoolFolder
 
 
 def tidy(depot: Depot) -> None:
@@ -53,14 +53,23 @@ def _settle_abandoned(depot: Depot, shipment: Shipment) -> None:
         shipment.look_for_closing()
         if shipment.is_closed() or _has_successor(depot, shipment):
             _remove(depot, shipment)
-        elif shipment.identity.abandoned is not Abandoned.KEPT:
-            shipment.end_with(endings.epilogue(shipment))
-            depot.wake()
-        else:
+        elif shipment.identity.abandoned is Abandoned.KEPT:
             shipment.let_go()
             depot.discard(shipment)
+        elif (original := shipment.folder.original()) and _goes_on(original, shipment.folder):
+            shipment.given_up = f"what was said after it was copied is in {original.path}"
+            depot.progress.notify_all()
+        else:
+            shipment.end_with(endings.epilogue(shipment))
+            depot.wake()
     finally:
         lock.release()
+
+
+def _goes_on(original: SpoolFolder, copy: SpoolFolder) -> bool:
+    """Say whether something was said behind the end of a copy, which tells no end then."""
+    copied = {frame.service: frame.sequence for frame in copy.last_frames()}
+    return any(frame.sequence > copied.get(frame.service, 0) for frame in original.last_frames())
 
 
 def _has_successor(depot: Depot, shipment: Shipment) -> bool:

@@ -263,8 +263,13 @@ class SpoolFolder:
         return self._lock_of_writer(shared=False)
 
     def _lock_of_writer(self, *, shared: bool) -> FileLock | None:
-        original = original_of(self.path, self._writer)
-        return FileLock.take((original or self.path) / _WRITER, shared=shared)
+        original = self.original()
+        return FileLock.take((original or self).path / _WRITER, shared=shared)
+
+    def original(self) -> Self | None:
+        """Return the folder of which this one is a copy, if that is still there."""
+        path = original_of(self.path, self._writer)
+        return None if path is None else type(self)(path)
 
     def note_writer(self) -> None:
         """Note where this is, by which copies are known. To be called with the writer's lock."""

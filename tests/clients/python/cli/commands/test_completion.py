@@ -77,6 +77,7 @@ def test_every_shell_gets_what_it_can_read(shell_name: str, command: Command) ->
         subprocess.run([program, "-n", "-c", done.out], check=True)  # noqa: S603  # a real shell
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
@@ -114,6 +115,7 @@ def test_bash_completes_names_with_what_it_takes_for_more_than_letters(
         shell.close()
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here")
 def test_fish_completes_names_with_commas(tmp_path: Path, server: ScriptedServer) -> None:
     server.answers["ListRuns"] = _runs_that_begin

@@ -110,8 +110,8 @@ def test_nothing_is_written_over(command: Command, tmp_path: Path) -> None:
     done = command("export", CHILD_ID, "-o", "here")
 
     assert (done.code, done.err.splitlines()[0]) == (
-        1,
-        "error: cannot write here: here exists already",
+        5,
+        "error: here exists already",
     )
 
 

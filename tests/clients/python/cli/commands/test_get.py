@@ -18,8 +18,10 @@ from trackside_protos.runs.v1.output_pb2 import Output
 from trackside_protos.runs.v1.runs_service_pb2 import (
     ListOutputsResponse,
     ListProcessesResponse,
+    ListRunsRequest,
     ListRunsResponse,
     ListTasksResponse,
+    WatchRunsRequest,
 )
 from trackside_protos.runs.v1.task_pb2 import TaskState
 from trackside_protos.servers.v1.servers_service_pb2 import GetServerResponse, Server
@@ -190,6 +192,21 @@ def test_a_filter_that_cannot_be_read_is_a_usage_error(
         "error: There is no field 'stat'.",
         "hint: `trackside help filter` explains filters",
     ]
+
+
+@pytest.mark.parametrize("words", [["get", "runs"], ["watch"]])
+def test_what_is_wrong_with_a_filter_is_told_of_what_was_typed(
+    words: list[str], command: Command, server: ScriptedServer
+) -> None:
+    def refuse(asked: ListRunsRequest | WatchRunsRequest) -> Refused:
+        place = len(asked.filter)
+        return Refused(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FILTER", f"At {place}.")
+
+    server.answers["ListRuns"] = server.answers["WatchRuns"] = refuse
+
+    done = command(*words, "--filter", 'name = "a')
+
+    assert (done.code, done.err.splitlines()[0]) == (2, "error: At 9.")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,6 @@ def give_up_at_the_first_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
         note(depot, error)
         monkeypatch.setattr(leftovers, "PATIENCE_SECONDS", 0.0)
 
-    monkeypatch.setattr(leftovers, "PATIENCE_SECONDS", 1e6)
     monkeypatch.setattr(Depot, "failed", failed)
 
 

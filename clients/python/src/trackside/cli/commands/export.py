@@ -7,6 +7,7 @@ import click
 from google.protobuf.message import Message
 
 from trackside.cli.archive import Archive, archive_at
+from trackside.cli.exit_codes import ExitCode
 from trackside.cli.failures import CommandError
 from trackside.cli.formats import Format, document_lines, json_line, plain
 from trackside.cli.options import run_argument, server_option
@@ -47,6 +48,9 @@ def export(run: str, *, target: str | None, server: str | None) -> None:
         try:
             with archive_at(path) as archive:
                 counts = _write(archive, connection, found)
+        except FileExistsError as error:
+            hint = "-o names another place"
+            raise CommandError(str(error), hint=hint, code=ExitCode.CONFLICT) from error
         except OSError as error:
             message = f"cannot write {path}: {error.strerror or error}"
             raise CommandError(message, hint="-o names another place") from error

@@ -43,7 +43,7 @@ def runs(  # one for each option
     Without options: your own that are active or ended in the last 24 hours, without the
     children of parents. --all: everyone's, in every state, at any time, children too.
     """
-    with connect(server) as connection:
+    with connect(server) as connection, choice.own_words(connection):
         found = list(
             list_runs(connection, choice.filter_for(connection), order_by=sort, limit=limit + 1)
         )

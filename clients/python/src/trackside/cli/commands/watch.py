@@ -50,7 +50,8 @@ def watch(  # one for each option
     with connect(server) as connection:
         try:
             if run is None:
-                _watch_list(connection, choice.filter_for(connection), terminal)
+                with choice.own_words(connection):
+                    _watch_list(connection, choice.filter_for(connection), terminal)
                 return ExitCode.OK
             run_id = resolve_run(connection, run)
             enough = Enough(until, timeout)
