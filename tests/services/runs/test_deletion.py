@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -339,6 +339,26 @@ async def test_what_came_right_before_a_deletion_leaves_nothing(server: Server) 
     await purge(server)
 
     assert await rows_of(server, run.run_id) == {"change": 1, "deleted_run": 1, "directory": 1}
+
+
+async def test_a_parent_is_deleted_with_a_child_that_was_just_made(server: Server) -> None:
+    parent = await server.create(is_parent=True)
+
+    async with one_transaction(server) as waiting:
+        calls: list[Coroutine[Any, Any, object]] = [
+            server.create(parent_run_id=parent.run_id),
+            server.kill(parent.run_id),
+            server.force_end(parent.run_id),
+            delete(server, parent.run_id),
+        ]
+        tasks: list[asyncio.Task[object]] = []
+        for call in calls:
+            tasks.append(asyncio.create_task(call))
+            await waiting(len(tasks))
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert tasks[-1].result() == 2
+    assert await server.runs() == []
 
 
 async def test_a_child_that_two_delete_at_once_is_counted_off_once(server: Server) -> None:

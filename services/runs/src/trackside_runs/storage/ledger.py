@@ -5,7 +5,7 @@ and the head of the list last, so no two writers wait for each other and positio
 commit order. Sequences are given out as changes are entered, for the run is locked.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from google.protobuf.message import Message
@@ -144,17 +144,12 @@ class Ledger:
     def open_children(self, parent: RunRecord) -> list[RunRecord]:
         """Return the children of a parent that have no final state, locked."""
         self.lock(queries.open_children(self.connection, parent.run_id))
-        return [
-            record
-            for record in self._records.values()
-            if record.message.parent_run_id == parent.run_id and not record.is_final
-        ]
+        return [record for record in self._children_here(parent) if not record.is_final]
 
     def children(self, parent: RunRecord) -> list[RunRecord]:
         """Return all children of a parent, locked."""
-        run_ids = queries.children(self.connection, parent.run_id)
-        self.lock(run_ids)
-        return [self._records[run_id] for run_id in run_ids if run_id in self._records]
+        self.lock(queries.children(self.connection, parent.run_id))
+        return list(self._children_here(parent))
 
     def was_deleted(self, run_id: str) -> bool:
         """Return whether there was a run of this id that was deleted."""
@@ -293,6 +288,12 @@ class Ledger:
     def _note_advance(self, record: RunRecord) -> None:
         if record.message.parent_run_id and not record.is_ended:
             self.advanced_parents.add(record.message.parent_run_id)
+
+    def _children_here(self, parent: RunRecord) -> Iterator[RunRecord]:
+        """Yield the children that are locked, those that were just made among them."""
+        for record in self._records.values():
+            if record.message.parent_run_id == parent.run_id:
+                yield record
 
     # Writing.
 
