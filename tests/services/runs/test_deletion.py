@@ -293,6 +293,7 @@ async def one_transaction(server: Server) -> AsyncGenerator[Callable[[int], Awai
     async def waiting(count: int) -> None:
         await until(lambda: committer._queue.qsize() == count)
 
+    await server.look()  # the last time for the watchman, who would put works of its own between
     held = asyncio.create_task(committer.commit(Change((), hold)))
     await until(busy.is_set)
     yield waiting
