@@ -1,9 +1,13 @@
 import asyncio
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from support.conditions import until
 from support.runs import (
     ADMIN,
     ANN,
@@ -24,6 +28,7 @@ from support.runs import (
 )
 from trackside_protos.runs.v1 import output_pb2, run_state_pb2, runs_service_pb2
 from trackside_runs.errors import ActionNotAllowedError
+from trackside_runs.registry import Change
 from trackside_runs.storage.tables import CHANGE, RunsTables
 from trackside_serving.calls import Call
 from trackside_serving.errors import (
@@ -271,8 +276,105 @@ async def test_who_watches_the_run_is_told_that_it_is_gone(server: Server) -> No
 
             await delete(server, run.run_id)
 
-            with pytest.raises(RunNotFoundError):
+            with pytest.raises(RunDeletedError):
                 await watcher.ended()
+
+
+@asynccontextmanager
+async def one_transaction(server: Server) -> AsyncGenerator[Callable[[int], Awaitable[None]]]:
+    """Let what is begun within be stored together; what is given waits until so much waits."""
+    committer = server.application._committer
+    busy, go = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        busy.set()
+        assert go.wait(100)
+
+    async def waiting(count: int) -> None:
+        await until(lambda: committer._queue.qsize() == count)
+
+    await server.look()  # the last time for the watchman, who would put works of its own between
+    held = asyncio.create_task(committer.commit(Change((), hold)))
+    await until(busy.is_set)
+    yield waiting
+    go.set()
+    await held
+
+
+async def test_what_comes_right_behind_a_deletion_finds_the_run_deleted(server: Server) -> None:
+    run = await ended(server)
+    update = runs_service_pb2.UpdateRunRequest(run=Run(run_id=run.run_id, tags=["late"]))
+    update.update_mask.paths.append("tags")
+
+    async with one_transaction(server) as waiting:
+        deleting = asyncio.create_task(delete(server, run.run_id))
+        await waiting(1)
+        late = [
+            asyncio.create_task(call)
+            for call in (
+                server.call("UpdateRun", update),
+                server.kill(run.run_id),
+                server.create(run_id=run.run_id),
+            )
+        ]
+        await waiting(4)
+    results = await asyncio.gather(*late, return_exceptions=True)
+    await purge(server)
+
+    assert await deleting == 1
+    assert [getattr(result, "reason", result) for result in results] == ["RUN_DELETED"] * 3
+    assert await rows_of(server, run.run_id) == {"change": 1, "deleted_run": 1, "directory": 1}
+
+
+async def test_what_came_right_before_a_deletion_leaves_nothing(server: Server) -> None:
+    run = await ended(server)
+    update = runs_service_pb2.UpdateRunRequest(run=Run(run_id=run.run_id, tags=["early"]))
+    update.update_mask.paths.append("tags")
+
+    async with one_transaction(server) as waiting:
+        updating = asyncio.create_task(server.call("UpdateRun", update))
+        await waiting(1)
+        deleting = asyncio.create_task(delete(server, run.run_id))
+        await waiting(2)
+    await asyncio.gather(updating, deleting, return_exceptions=True)
+    await purge(server)
+
+    assert await rows_of(server, run.run_id) == {"change": 1, "deleted_run": 1, "directory": 1}
+
+
+async def test_a_parent_is_deleted_with_a_child_that_was_just_made(server: Server) -> None:
+    parent = await server.create(is_parent=True)
+
+    async with one_transaction(server) as waiting:
+        calls: list[Coroutine[Any, Any, object]] = [
+            server.create(parent_run_id=parent.run_id),
+            server.kill(parent.run_id),
+            server.force_end(parent.run_id),
+            delete(server, parent.run_id),
+        ]
+        tasks: list[asyncio.Task[object]] = []
+        for call in calls:
+            tasks.append(asyncio.create_task(call))
+            await waiting(len(tasks))
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert tasks[-1].result() == 2
+    assert await server.runs() == []
+
+
+async def test_a_child_that_two_delete_at_once_is_counted_off_once(server: Server) -> None:
+    parent = await server.create(is_parent=True)
+    children = [await ended(server, parent_run_id=parent.run_id) for _ in range(2)]
+
+    async with one_transaction(server) as waiting:
+        deleting = [
+            asyncio.create_task(delete(server, children[0].run_id)),
+            asyncio.create_task(delete(server, children[0].run_id)),
+        ]
+        await waiting(2)
+
+    assert sorted(await asyncio.gather(*deleting)) == [0, 1]
+    assert (await server.get(parent.run_id)).children.total_count == 1
 
 
 async def test_the_other_services_are_told(server: Server) -> None:

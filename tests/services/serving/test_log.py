@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,9 @@ def log() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     before, level, stream = list(root.handlers), root.level, io.StringIO()
     configure_log("INFO", stream)
+    here = threading.get_ident()
+    for handler in root.handlers:  # a thread that another test has left may say something, too
+        handler.addFilter(lambda record: record.thread == here)
     yield stream
     root.handlers[:] = before
     root.setLevel(level)

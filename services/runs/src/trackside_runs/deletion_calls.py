@@ -20,7 +20,7 @@ from trackside_serving.calls import Call, Implementation
 from trackside_serving.errors import (
     NotAllowedError,
     PartNotFoundError,
-    RunNotFoundError,
+    RunDeletedError,
     TooManyItemsError,
 )
 from trackside_serving.identity import may_act
@@ -56,7 +56,7 @@ class DeletionCalls:
         def make(ledger: Ledger) -> run_pb2.ControlRequest | None:
             record = ledger.find(request.run_id)
             if record is None:
-                raise RunNotFoundError
+                raise RunDeletedError  # since it was found
             if request.validate_only:
                 output_deletion.require_possible(ledger, record)
                 return None

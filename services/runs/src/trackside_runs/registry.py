@@ -23,7 +23,7 @@ from trackside_serving.calls import parse
 from trackside_serving.clock import ClockMs
 from trackside_serving.errors import (
     NotAllowedError,
-    RunNotFoundError,
+    RunDeletedError,
     ServiceError,
     TooManyItemsError,
 )
@@ -140,7 +140,7 @@ def _take(ledger: Ledger, batch: ReportBatch) -> ServiceError | None:
     """
     record = ledger.find(batch.key.run_id)
     if record is None:
-        return RunNotFoundError()
+        return RunDeletedError()  # since the batch was let in
     producer_id = batch.key.producer_id
     sender = batch.admission
     if sender.role is Role.REPORTER and _is_agents(record, producer_id):

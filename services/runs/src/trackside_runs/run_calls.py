@@ -25,7 +25,7 @@ from trackside_runs.validation.requests import (
     check_update,
 )
 from trackside_serving.calls import Call, Implementation
-from trackside_serving.errors import NotAllowedError, RunDeletedError, RunNotFoundError
+from trackside_serving.errors import NotAllowedError, RunDeletedError
 from trackside_serving.identity import may_act
 
 _USUAL_GRACE: Final = Duration(seconds=10)
@@ -185,7 +185,7 @@ class RunCalls:
         def make(ledger: Ledger) -> None:
             record = ledger.find(run_id)
             if record is None:
-                raise RunNotFoundError
+                raise RunDeletedError  # since it was found
             act(ledger, record)
 
         await self._committer.commit(Change([run_id, *also_locked], make))
@@ -205,5 +205,5 @@ class RunCalls:
     async def _complete(self, run_id: str) -> run_pb2.Run:
         run = await self._database.read(lambda connection: queries.complete_run(connection, run_id))
         if run is None:
-            raise RunNotFoundError
+            raise RunDeletedError  # since it was changed
         return present(run)

@@ -30,7 +30,7 @@ from trackside_runs.storage import queries
 from trackside_runs.storage.notices import DIRECTORY_TOPIC
 from trackside_runs.task_listing import WantsTask
 from trackside_serving.calls import Call
-from trackside_serving.errors import RunNotFoundError
+from trackside_serving.errors import RunDeletedError, RunNotFoundError
 
 _RUN_TAIL: Final = Tail(cursor_field=3, caught_up_field=4)
 _LIST_TAIL: Final = Tail(cursor_field=3, caught_up_field=4)
@@ -331,7 +331,7 @@ def _snapshot(connection: Connection, run_id: str) -> _Snapshot:
         connection.execution_options(isolation_level="REPEATABLE READ")
     run = queries.complete_run(connection, run_id)
     if run is None:
-        raise RunNotFoundError
+        raise RunDeletedError  # since it was found
     tasks = queries.open_tasks(connection, run_id, after=0, limit=_TASKS_A_PAGE)
     page = change_pb2.RunSnapshot(
         scopes=run.scopes,

@@ -5,7 +5,7 @@ and the head of the list last, so no two writers wait for each other and positio
 commit order. Sequences are given out as changes are entered, for the run is locked.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from google.protobuf.message import Message
@@ -88,7 +88,7 @@ class Ledger:
         self._parts: dict[str, PartBook] = {}
         self._entries: list[Entry] = []
         self._announced: dict[str, RunRecord] = {}
-        self._removed: dict[str, str] = {}
+        self._removed: dict[str, tuple[RunRecord, str]] = {}
         self._reindexed: dict[str, RunRecord] = {}
         self._figures = FigureBook(connection)
 
@@ -96,10 +96,11 @@ class Ledger:
 
     def lock(self, run_ids: Iterable[str]) -> None:
         """Lock runs and their parents; those that do not exist are left out."""
-        wanted = set(run_ids) - set(self._records)
+        known = self._records.keys() | self._removed.keys()
+        wanted = set(run_ids) - known
         if not wanted:
             return
-        wanted |= run_store.parents_of(self.connection, wanted) - set(self._records)
+        wanted |= run_store.parents_of(self.connection, wanted) - known
         ordered = sorted(wanted)
         for start in range(0, len(ordered), IDS_A_QUERY):
             for record in run_store.load(self.connection, ordered[start : start + IDS_A_QUERY]):
@@ -137,33 +138,37 @@ class Ledger:
         for record in self._records.values():
             if record.message.external_key == external_key:
                 return record.run_id
-        return queries.run_id_of_key(self.connection, external_key) or None
+        run_id = queries.run_id_of_key(self.connection, external_key)
+        return run_id if run_id and run_id not in self._removed else None
 
     def open_children(self, parent: RunRecord) -> list[RunRecord]:
         """Return the children of a parent that have no final state, locked."""
         self.lock(queries.open_children(self.connection, parent.run_id))
-        return [
-            record
-            for record in self._records.values()
-            if record.message.parent_run_id == parent.run_id and not record.is_final
-        ]
+        return [record for record in self._children_here(parent) if not record.is_final]
 
     def children(self, parent: RunRecord) -> list[RunRecord]:
         """Return all children of a parent, locked."""
-        run_ids = queries.children(self.connection, parent.run_id)
-        self.lock(run_ids)
-        return [self._records[run_id] for run_id in run_ids]
+        self.lock(queries.children(self.connection, parent.run_id))
+        return list(self._children_here(parent))
 
     def was_deleted(self, run_id: str) -> bool:
         """Return whether there was a run of this id that was deleted."""
+        if run_id in self._removed:
+            return True
         return bool(run_id) and deletion.was_deleted(self.connection, run_id)
 
     def remove(self, record: RunRecord, requester: str) -> None:
-        """Remove a run. Its message as it is now is the last that is told of it."""
+        """Remove a run. Its message as it is now is the last that is told of it.
+
+        Nothing else of this transaction finds it any more, or is written of it.
+        """
         self.change_run(record)
         self.announce(record)
-        self._removed[record.run_id] = requester
-        self._figures.forget(record.run_id)
+        run_id = record.run_id
+        self._removed[run_id] = record, requester
+        for books in (self._records, self._reindexed, self._tasks, self._scopes, self._parts):
+            books.pop(run_id, None)
+        self._figures.forget(run_id)
 
     def reindex(self, record: RunRecord) -> None:
         """Note that what filters look at beside the run's row has changed."""
@@ -284,6 +289,12 @@ class Ledger:
         if record.message.parent_run_id and not record.is_ended:
             self.advanced_parents.add(record.message.parent_run_id)
 
+    def _children_here(self, parent: RunRecord) -> Iterator[RunRecord]:
+        """Yield the children that are locked, those that were just made among them."""
+        for record in self._records.values():
+            if record.message.parent_run_id == parent.run_id:
+                yield record
+
     # Writing.
 
     def _take_positions(self) -> int:
@@ -311,18 +322,14 @@ class Ledger:
         deletion.note_deleted(
             self.connection,
             [
-                (run_id, requester, self._records[run_id].position)
-                for run_id, requester in self._removed.items()
+                (run_id, requester, record.position)
+                for run_id, (record, requester) in self._removed.items()
             ],
             now_ms=self.now_ms,
         )
 
     def _write_runs(self) -> None:
-        dirty = [
-            record
-            for record in self._records.values()
-            if record.is_dirty and record.run_id not in self._removed
-        ]
+        dirty = [record for record in self._records.values() if record.is_dirty]
         run_store.write(
             self.connection, dirty, lambda r: self.silences.look_at_ms(r, now_ms=self.now_ms)
         )

@@ -24,7 +24,7 @@ from trackside_runs.storage import fact_tables, revocations, rows, tables
 from trackside_runs.storage.keys import path_key
 from trackside_runs.storage.notices import RUN_KIND, list_change
 from trackside_runs.storage.scope_book import NEWEST
-from trackside_serving.errors import RunNotFoundError
+from trackside_serving.errors import RunDeletedError
 
 _CHANGES_FIELD: Final = 2
 _ENTRIES_FIELD: Final = 1
@@ -277,11 +277,11 @@ def run_page(connection: Connection, run_id: str, after: int) -> Page:
     """Return the changes of a run after a sequence, as a watch tells them.
 
     Raises:
-        RunNotFoundError: The run was deleted.
+        RunDeletedError: The run was deleted.
     """
     state = connection.execute(_HEAD, {"run_id": run_id}).one_or_none()
     if state is None:
-        raise RunNotFoundError
+        raise RunDeletedError
     head, sealed = state
     found = connection.execute(_CHANGES, {"run_id": run_id, "after": after})
     payload, last = _joined(found, after)
