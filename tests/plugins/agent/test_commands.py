@@ -17,6 +17,7 @@ from trackside_agent.commands import fill, json_of
         ("{epsilon}{folds}", "0.025"),
         ("{name}", "a b; {epsilon}"),
         ("{flag} {nothing} {list}", 'true null ["é", 1]'),
+        ("{map}", '{"a": {"z": 2, "é": 3}, "b": 1}'),
         ("{unknown}", "{unknown}"),
         ("{}", "{}"),
         ("{print $1}", "{print $1}"),
@@ -32,6 +33,7 @@ def test_parameters_are_put_where_their_names_stand(argument: str, filled: str) 
         "flag": True,
         "nothing": None,
         "list": ["é", 1],
+        "map": {"b": 1, "a": {"é": 3, "z": 2}},
     }
 
     assert fill([argument], parameters) == [filled]

@@ -39,4 +39,7 @@ def _filled(match: re.Match[str], parameters: Mapping[str, JsonValue]) -> str:
     if match[1] not in parameters:
         return match[0]
     value = parameters[match[1]]
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    # On the wire keys have no order: one run's command is to be the same each time.
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

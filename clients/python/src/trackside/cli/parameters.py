@@ -65,7 +65,7 @@ def axis_of(text: str) -> SweepAxis:
 
 
 def value_text(value: Value) -> str:
-    """Return a value in its shortest form: `0.02`, `3`, `ridge`, `true`."""
+    """Return a value in its shortest form: `0.02`, `3`, `ridge`, `true`; keys in order."""
     match value.WhichOneof("kind"):
         case "number_value":
             return number_text(value.number_value)
@@ -77,7 +77,7 @@ def value_text(value: Value) -> str:
             return "null"
         case _:
             nested = _shortest(MessageToDict(value))
-            return harmless_cell(json.dumps(nested, ensure_ascii=False))
+            return harmless_cell(json.dumps(nested, ensure_ascii=False, sort_keys=True))
 
 
 def _shortest(nested: object) -> object:
