@@ -213,6 +213,31 @@ async def test_absent_and_hidden_runs_get_the_same_answer() -> None:
     assert caught.value.details() == "There is no such run."
 
 
+@pytest.mark.parametrize(
+    ("path", "metadata"),
+    [
+        pytest.param(GET, bearer(), id="refused by the implementation"),
+        pytest.param(GET, (), id="without a token"),
+        pytest.param(GET, bearer(Caller("agent-1", Role.AGENT)), id="without the right"),
+        pytest.param("/trackside.runs.v1.RunsService/DropRuns", bearer(), id="unknown method"),
+    ],
+)
+async def test_every_refusal_carries_the_name_of_its_call(
+    path: str, metadata: tuple[tuple[str, str], ...]
+) -> None:
+    async def refuse(_request: object, _call: Call) -> bytes:
+        raise RunNotFoundError
+
+    async with served(RunsServiceWith({"GetRun": refuse})) as s:
+        with pytest.raises(grpc.aio.AioRpcError) as named:
+            await s.one(path)(b"", metadata=(*metadata, ("x-request-id", "mine-7")))
+        with pytest.raises(grpc.aio.AioRpcError) as unnamed:
+            await s.one(path)(b"", metadata=metadata)
+
+    assert dict(named.value.trailing_metadata())["x-request-id"] == "mine-7"
+    assert dict(unnamed.value.trailing_metadata())["x-request-id"]
+
+
 FORGED = f"Bearer {TokenSigner(Ed25519PrivateKey.generate()).mint(ADMIN, timedelta(hours=1))}"
 EXPIRED = f"Bearer {TokenSigner(KEY, clock=lambda: 0).mint(ADMIN, timedelta(hours=1))}"
 GOOD = bearer()[0][1]

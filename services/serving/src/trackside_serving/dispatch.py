@@ -201,11 +201,10 @@ class Dispatcher(grpc.GenericRpcHandler):
             if opened.call.resume_cursor and isinstance(error, _WITH_CURSOR):
                 error.metadata.setdefault("cursor", opened.call.resume_cursor)
         status = status_of(error)
-        trailers: list[tuple[str, str | bytes]] = list(trailers_of(status))
-        if opened is not None:
-            trailers.append((REQUEST_ID, opened.call.request_id))
+        name = opened.call.request_id if opened else request_id(_metadata(context))
+        trailers = (*trailers_of(status), (REQUEST_ID, name))
         try:
-            await context.abort(error.status, status.message, tuple(trailers))
+            await context.abort(error.status, status.message, trailers)
         except grpc.aio.AbortError:  # how grpc ends a call whose status was sent
             raise
         except Exception:  # noqa: BLE001 - the peer is gone; grpc would log it as our fault
