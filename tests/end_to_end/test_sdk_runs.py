@@ -9,8 +9,10 @@ from support.eventually import eventually
 from support.programs import Programs
 from support.stored_runs import StoredRuns
 from support.whole_installation import WholeInstallation
+from trackside.client.async_handle import AsyncRunHandle
 from trackside.client.connection import Connection
-from trackside.client.errors import NotFoundError
+from trackside.client.errors import InvalidRequestError, NotFoundError
+from trackside.client.handle import get_run
 from trackside.location import Location, read_token
 from trackside.session.launch import launch
 from trackside_protos.runs.v1.output_pb2 import OutputKind
@@ -381,6 +383,36 @@ def test_a_run_is_launched_followed_and_deleted_by_a_handle(
         assert run.delete() == 1
         with pytest.raises(NotFoundError):
             run.refresh()
+
+
+def test_what_people_say_of_a_run_is_changed_by_a_handle(
+    installation: WholeInstallation, tmp_path: Path
+) -> None:
+    with Connection(Location(installation.address, read_token(installation.home), tmp_path)) as to:
+        run = launch(["true"], tags=["draft"], labels={"by": "ann"}, connection=to).wait(60)
+        run.update(
+            name="renamed", notes="too small", add_tags=["keep", "good"], remove_tags="draft"
+        )
+        changed = get_run("renamed", connection=to).run
+        run.update(notes="", labels={"of": "bob"}, add_tags="late")
+        with pytest.raises(InvalidRequestError, match="names nothing to change"):
+            run.update()
+
+    assert (changed.run_id, changed.notes) == (run.run_id, "too small")
+    assert (list(changed.tags), dict(changed.labels)) == (["good", "keep"], {"by": "ann"})
+    assert (run.name, run.run.notes) == ("renamed", "")
+    assert (list(run.run.tags), dict(run.run.labels)) == (["good", "keep", "late"], {"of": "bob"})
+
+
+async def test_what_people_say_of_a_run_is_changed_by_an_async_handle(
+    installation: WholeInstallation, tmp_path: Path
+) -> None:
+    with Connection(Location(installation.address, read_token(installation.home), tmp_path)) as to:
+        run = AsyncRunHandle(launch(["true"], connection=to))
+        await run.update(description="one line", add_tags="keep")
+        found = await run.refresh()
+
+    assert (found.run.description, list(found.run.tags)) == ("one line", ["keep"])
 
 
 def test_an_order_is_of_one_run_whether_python_or_the_shell_gives_it(

@@ -84,6 +84,11 @@ class AsyncRunHandle:
         await self._ask(lambda handle: handle.wait(timeout, until=until))
         return self
 
+    async def update(self, **changes: Any) -> "AsyncRunHandle":  # noqa: ANN401 - as the handle has
+        """Change what people say of the run, during it or after; see `RunHandle.update`."""
+        await self._ask(lambda handle: handle.update(**changes))
+        return self
+
     async def stop(
         self,
         grace: float | None = None,

@@ -1,9 +1,11 @@
 """A handle to one run, whoever reports it and wherever it executes."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
+
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from trackside.client import filters, listing, watch
 from trackside.client.card import card
@@ -24,6 +26,7 @@ from trackside_protos.runs.v1.runs_service_pb2 import (
     DeleteRunRequest,
     KillRunRequest,
     StopRunRequest,
+    UpdateRunRequest,
 )
 
 _GRACE_SECONDS: Final = 10.0
@@ -76,11 +79,58 @@ class RunHandle(RunContents):
         Raises:
             CallTimeoutError: `timeout` seconds have passed before.
         """
-        wanted = frozenset([until] if isinstance(until, str) else until)
+        wanted = frozenset(_words(until))
         if wanted:
             self._watch(lambda run: run_state_word(run.state) in wanted or is_final(run), timeout)
         else:
             self._watch(has_ended, timeout)
+        return self
+
+    def update(  # noqa: PLR0913 - one for each that may be changed
+        self,
+        *,
+        name: str | None = None,
+        notes: str | None = None,
+        description: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        termination_protection: bool | None = None,
+        add_tags: str | Iterable[str] = (),
+        remove_tags: str | Iterable[str] = (),
+    ) -> "RunHandle":
+        """Change what people say of the run, during it or after; what is not given stays.
+
+        Args:
+            name: Its name.
+            notes: Free text in Markdown; an empty one removes it.
+            description: One line.
+            labels: All its labels from now on.
+            termination_protection: Whether it stays IDLE after its work has ended.
+            add_tags: Tags to add to those that it has, or one.
+            remove_tags: Tags to remove, or one.
+
+        Raises:
+            InvalidRequestError: Nothing is to be changed, or a value is not allowed.
+
+        Example:
+            ```python
+            trackside.get_run("@latest").update(notes="alpha was too small", add_tags="keep")
+            ```
+        """
+        said = {
+            "name": name,
+            "notes": notes,
+            "description": description,
+            "labels": labels,
+            "termination_protection": termination_protection,
+        }
+        given: dict[str, Any] = {field: value for field, value in said.items() if value is not None}
+        request = UpdateRunRequest(
+            run=Run(run_id=self.run_id, **given),
+            update_mask=FieldMask(paths=given),
+            added_tags=_words(add_tags),
+            removed_tags=_words(remove_tags),
+        )
+        self._run = self._connection.call(self._connection.runs.UpdateRun, request).run
         return self
 
     def kill(self, timeout: float | None = 60.0, *, wait: bool = True) -> "RunHandle":
@@ -224,6 +274,10 @@ class RunHandle(RunContents):
             message = f"run {self.run_id} is still {self.state} after {timeout:g} seconds"
             hint = f"`trackside describe {self.run_id}` shows how it stands"
             raise CallTimeoutError(message, hint=hint)
+
+
+def _words(words: str | Iterable[str]) -> Iterable[str]:
+    return [words] if isinstance(words, str) else words
 
 
 def get_run(run: str, *, connection: Connection | None = None) -> RunHandle:
