@@ -1,8 +1,10 @@
 import asyncio
 import math
+import threading
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy import Connection
 
 from support.conditions import until
 from support.leftover_rows import rows_of
@@ -176,6 +178,34 @@ async def test_more_runs_than_wait_in_memory_are_found_in_the_store(
     for run_id in run_ids:
         await metrics.directory.put(run_id)
         await metrics.append([make_batch(1, [make_block("a")], run_id=run_id)], ANN)
+
+    await until(lambda: all(run_id in metrics.directory.figures for run_id in run_ids))
+
+
+async def test_runs_for_which_there_is_no_room_during_a_search_are_found_by_another(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_searched, go = threading.Event(), threading.Event()
+    search = figure_reporter._untold
+
+    def search_slowly(connection: Connection, limit: int) -> list[str]:
+        found = search(connection, limit)
+        has_searched.set()
+        assert go.wait(20)
+        return found
+
+    monkeypatch.setattr(figure_reporter, "_WAITING_RUNS", 2)
+    monkeypatch.setattr(figure_reporter, "_untold", search_slowly)
+    reporter = metrics.service.figures
+    reporter._next_sweep = reporter._clock()
+    reporter._wake.set()
+    await until(has_searched.is_set)
+    run_ids = [f"{number}123456789abcdef" for number in range(1, 5)]
+    for run_id in run_ids:
+        await metrics.directory.put(run_id)
+        await metrics.append([make_batch(1, [make_block("a")], run_id=run_id)], ANN)
+
+    go.set()
 
     await until(lambda: all(run_id in metrics.directory.figures for run_id in run_ids))
 

@@ -160,9 +160,15 @@ class FigureReporter:
         if now < self._next_sweep or len(self._due) >= _WAITING_RUNS:
             return
         room = _WAITING_RUNS - len(self._due)
-        found = await self._database.read(lambda connection: _untold(connection, room))
-        # What did not fit is looked for when this is told.
-        self._next_sweep = now + (_SWEEP_SECONDS if len(found) < room else 0)
+        # Set before, for a run that finds no room meanwhile asks for another search.
+        self._next_sweep = now + _SWEEP_SECONDS
+        try:
+            found = await self._database.read(lambda connection: _untold(connection, room))
+        except BaseException:
+            self._next_sweep = now
+            raise
+        if len(found) >= room:  # what did not fit is looked for when this is told
+            self._next_sweep = now
         for run_id in found:
             self._due.setdefault(run_id, now)
 
