@@ -79,11 +79,12 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if asked := os.environ.get(COMPLETION_VARIABLE):
-        from trackside.cli.shells import completion_of  # noqa: PLC0415  # only for a shell
+        from click.shell_completion import shell_complete  # noqa: PLC0415  # only for a shell
 
-        shell = asked.partition("_")[0]
-        click.echo(completion_of(shell, trackside, COMPLETION_VARIABLE).complete())
-        return
+        from trackside.cli.shells import know_shells  # noqa: PLC0415  # see above
+
+        know_shells()
+        sys.exit(shell_complete(trackside, {}, "trackside", COMPLETION_VARIABLE, asked))
     code = run(sys.argv[1:])
     gc.freeze()  # the process ends: looking for garbage in all that was imported takes 20 ms
     sys.exit(code)

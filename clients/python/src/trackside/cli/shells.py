@@ -5,13 +5,11 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-import click
 from click.shell_completion import (
     BashComplete,
     CompletionItem,
     FishComplete,
-    ShellComplete,
-    get_completion_class,
+    add_completion_class,
     split_arg_string,
 )
 from typing_extensions import override
@@ -93,14 +91,7 @@ class CommaFishComplete(FishComplete):
     )
 
 
-_KINDS: Final[dict[str, type[ShellComplete]]] = {
-    "bash": EscapingBashComplete,
-    "fish": CommaFishComplete,
-}
-
-
-def completion_of(shell: str, program: click.Command, variable: str) -> ShellComplete:
-    """Return what completes `program` in a shell."""
-    kind = _KINDS.get(shell) or get_completion_class(shell)
-    assert kind is not None
-    return kind(program, {}, "trackside", variable)
+def know_shells() -> None:
+    """Have click complete in these ways where it is asked for bash and fish."""
+    add_completion_class(EscapingBashComplete)
+    add_completion_class(CommaFishComplete)

@@ -78,6 +78,19 @@ def test_every_shell_gets_what_it_can_read(shell_name: str, command: Command) ->
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+def test_what_a_shell_reads_is_had_in_the_way_of_other_programs_too(
+    shell_name: str, command: Command
+) -> None:
+    environment = {**_with_our_commands(), "_TRACKSIDE_COMPLETE": f"{shell_name}_source"}
+
+    done = subprocess.run(["trackside"], env=environment, capture_output=True, text=True)  # noqa: S607, PLW1510
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == command("completion", shell_name).out
+
+
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [

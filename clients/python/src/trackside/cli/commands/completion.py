@@ -1,9 +1,10 @@
 """`trackside completion`: makes shells complete commands, options, runs and profiles."""
 
 import click
+from click.shell_completion import get_completion_class
 
 from trackside.cli.command_table import COMPLETION_VARIABLE
-from trackside.cli.shells import completion_of
+from trackside.cli.shells import know_shells
 
 
 @click.command()
@@ -17,4 +18,9 @@ def completion(context: click.Context, shell: str) -> None:
     zsh    eval "$(trackside completion zsh)"       in ~/.zshrc
     fish   trackside completion fish | source       in ~/.config/fish/config.fish
     """  # noqa: D301  # click's mark, not a backslash
-    click.echo(completion_of(shell, context.find_root().command, COMPLETION_VARIABLE).source())
+    know_shells()
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(
+        kind(context.find_root().command, {}, "trackside", COMPLETION_VARIABLE).source(), nl=False
+    )
